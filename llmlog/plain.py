@@ -1,0 +1,137 @@
+"""Any object at all as plain data: dicts with text keys, lists, text, numbers, booleans and None.
+
+One home for it, because redaction has to see exactly what the formatter will write.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import decimal
+import enum
+import math
+import os
+import traceback
+import types
+import uuid
+from collections.abc import Mapping, Set
+from typing import Any
+
+__all__ = ["plain", "text_of"]
+
+_MAX_DEPTH = 24
+_MAX_BYTES = 1024
+_MAX_INT = 2**63 - 1  # what JSON readers and Elasticsearch's `long` can hold
+
+
+def text_of(value: object) -> str:
+    """`str(value)`, or what can be said of it where that fails. Never raises; never holds a lone surrogate."""
+    try:
+        text = str(value)
+    except Exception:
+        try:
+            text = repr(value)
+        except Exception:
+            text = f"<unprintable {type(value).__name__} object>"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-8", "backslashreplace").decode()
+    return text[:] if type(text) is str else str.__str__(text)
+
+
+def plain(value: Any) -> Any:
+    """`value` as plain data, never raising: cycles, NaN, bytes, odd keys and broken `__repr__` have a plain form too.
+
+    NaN and the infinities become None, whole numbers beyond 64 bits text, sets lists, bytes text,
+    objects their fields (dataclasses, pydantic models) or their text.
+    """
+    return _plain(value, _MAX_DEPTH, set())
+
+
+def _plain(value: Any, depth: int, open_ids: set[int]) -> Any:
+    kind = type(value)
+    if kind is str:
+        return value if value.isascii() else text_of(value)
+    if kind is bool or value is None:
+        return value
+    if kind is int:
+        return value if -_MAX_INT - 1 <= value <= _MAX_INT else _long_int(value)
+    if kind is float:
+        return value if math.isfinite(value) else None
+    try:
+        return _plain_object(value, depth, open_ids)
+    except Exception:
+        return text_of(value)
+
+
+def _plain_object(value: Any, depth: int, open_ids: set[int]) -> Any:
+    if id(value) in open_ids:
+        return "<cycle>"
+    if isinstance(value, (Mapping, list, tuple, Set)) or dataclasses.is_dataclass(value) or _is_model(value):
+        if depth <= 0:
+            return "<nested too deeply>"
+        open_ids.add(id(value))
+        try:
+            return _plain_container(value, depth - 1, open_ids)
+        finally:
+            open_ids.discard(id(value))
+    if isinstance(value, enum.Enum):
+        return _plain(value.value, depth - 1, open_ids) if depth > 0 else text_of(value)
+    if isinstance(value, str):
+        return text_of(str.__str__(value))
+    if isinstance(value, int):
+        return _plain(int(value), depth, open_ids)
+    if isinstance(value, (float, decimal.Decimal)):
+        return _plain(float(value), depth, open_ids)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return _bytes(bytes(value[: _MAX_BYTES + 1]), len(value))
+    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, BaseException):
+        return text_of("".join(traceback.format_exception_only(value)).strip())
+    if isinstance(value, type):
+        return f"{value.__module__}.{value.__qualname__}"
+    if isinstance(value, (uuid.UUID, os.PathLike, types.TracebackType)):
+        return text_of(value)
+    return text_of(value)
+
+
+def _plain_container(value: Any, depth: int, open_ids: set[int]) -> Any:
+    if _is_model(value):
+        value = value.model_dump()
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {f.name: getattr(value, f.name, None) for f in dataclasses.fields(value)}
+    if not isinstance(value, Mapping):
+        return [_plain(item, depth, open_ids) for item in list(value)]
+    made: dict[str, Any] = {}
+    for key, item in list(value.items()):
+        name = key if type(key) is str and key.isascii() else _key(key)
+        while name in made:  # two keys with one text, such as 1 and "1": keep both values
+            name += "_"
+        made[name] = _plain(item, depth, open_ids)
+    return made
+
+
+def _key(key: Any) -> str:
+    if key is None or key is True or key is False:
+        return {None: "null", True: "true", False: "false"}[key]
+    return text_of(key.value) if isinstance(key, enum.Enum) else text_of(key)
+
+
+def _is_model(value: Any) -> bool:
+    """A pydantic model, told by its shape: importing pydantic for this would cost every application its start."""
+    kind = type(value)
+    return hasattr(kind, "model_dump") and hasattr(kind, "model_fields")
+
+
+def _bytes(head: bytes, length: int) -> str:
+    text = head[:_MAX_BYTES].decode("utf-8", "backslashreplace")
+    return text if length <= _MAX_BYTES else f"{text}… ({length} bytes)"
+
+
+def _long_int(value: int) -> str:
+    try:
+        return str(value)
+    except ValueError:  # beyond sys.get_int_max_str_digits()
+        return hex(value)

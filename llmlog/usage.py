@@ -1,0 +1,36 @@
+"""How many tokens one call used, in one meaning for every provider."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+__all__ = ["Usage"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Counts of tokens. None means not known; 0 means that there were none.
+
+    `input_tokens` includes the cached ones (`cache_read_tokens`, `cache_write_tokens`), `output_tokens` includes
+    the reasoning ones, whatever a provider's own way of counting is.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+    @property
+    def total_tokens(self) -> int | None:
+        """Input and output together; None where either is not known."""
+        if self.input_tokens is None or self.output_tokens is None:
+            return None
+        return self.input_tokens + self.output_tokens
+
+    def as_fields(self) -> dict[str, Any]:
+        """The known counts under the names of the summary record."""
+        known = {f.name: getattr(self, f.name) for f in fields(self)}
+        known["total_tokens"] = self.total_tokens
+        return {name: count for name, count in known.items() if count is not None}
