@@ -10,38 +10,38 @@ import datetime
 import decimal
 import enum
 import math
-import os
 import traceback
-import types
-import uuid
-from collections.abc import Mapping, Set
+from collections import deque
+from collections.abc import Mapping, Set, ValuesView
 from typing import Any
 
 __all__ = ["plain", "text_of"]
 
 _MAX_DEPTH = 24
 _MAX_BYTES = 1024
-_MAX_INT = 2**63 - 1  # what JSON readers and Elasticsearch's `long` can hold
+_MIN_INT, _MAX_INT = -(2**63), 2**64 - 1  # what orjson writes as a number
+_class_name = type.__dict__["__name__"].__get__  # the real one, whatever a metaclass makes of it
 
 
 def text_of(value: object) -> str:
-    """`str(value)`, or what can be said of it where that fails. Never raises; never holds a lone surrogate."""
+    """`str(value)`, or what can be said of it where that fails. Never raises, and is always valid Unicode."""
     try:
         text = str(value)
     except Exception:
         try:
             text = repr(value)
         except Exception:
-            text = f"<unprintable {type(value).__name__} object>"
+            text = f"<unprintable {_class_name(type(value))} object>"
+    text = str.__str__(text)  # a subclass's own methods are not to be trusted
     try:
         text.encode()
     except UnicodeEncodeError:
         text = text.encode("utf-8", "backslashreplace").decode()
-    return text[:] if type(text) is str else str.__str__(text)
+    return text
 
 
 def plain(value: Any) -> Any:
-    """`value` as plain data, never raising: cycles, NaN, bytes, odd keys and broken `__repr__` have a plain form too.
+    """`value` as plain data, never raising: cycles, NaN, bytes and broken objects have a plain form too.
 
     NaN and the infinities become None, whole numbers beyond 64 bits text, sets lists, bytes text,
     objects their fields (dataclasses, pydantic models) or their text.
@@ -56,7 +56,7 @@ def _plain(value: Any, depth: int, open_ids: set[int]) -> Any:
     if kind is bool or value is None:
         return value
     if kind is int:
-        return value if -_MAX_INT - 1 <= value <= _MAX_INT else _long_int(value)
+        return value if _MIN_INT <= value <= _MAX_INT else _long_int(value)
     if kind is float:
         return value if math.isfinite(value) else None
     try:
@@ -68,7 +68,13 @@ def _plain(value: Any, depth: int, open_ids: set[int]) -> Any:
 def _plain_object(value: Any, depth: int, open_ids: set[int]) -> Any:
     if id(value) in open_ids:
         return "<cycle>"
-    if isinstance(value, (Mapping, list, tuple, Set)) or dataclasses.is_dataclass(value) or _is_model(value):
+    if isinstance(value, type):
+        return f"{value.__module__}.{value.__qualname__}"
+    if (
+        isinstance(value, (Mapping, list, tuple, Set, ValuesView, deque))
+        or dataclasses.is_dataclass(value)
+        or _is_model(value)
+    ):
         if depth <= 0:
             return "<nested too deeply>"
         open_ids.add(id(value))
@@ -90,10 +96,6 @@ def _plain_object(value: Any, depth: int, open_ids: set[int]) -> Any:
         return value.isoformat()
     if isinstance(value, BaseException):
         return text_of("".join(traceback.format_exception_only(value)).strip())
-    if isinstance(value, type):
-        return f"{value.__module__}.{value.__qualname__}"
-    if isinstance(value, (uuid.UUID, os.PathLike, types.TracebackType)):
-        return text_of(value)
     return text_of(value)
 
 
@@ -120,7 +122,7 @@ def _key(key: Any) -> str:
 
 
 def _is_model(value: Any) -> bool:
-    """A pydantic model, told by its shape: importing pydantic for this would cost every application its start."""
+    """A pydantic model, told by its shape: importing pydantic for this would slow every start."""
     kind = type(value)
     return hasattr(kind, "model_dump") and hasattr(kind, "model_fields")
 

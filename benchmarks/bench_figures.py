@@ -1,0 +1,56 @@
+"""What counting and pricing cost: `python benchmarks/bench_figures.py`. Prints figures, asserts nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from timeit import Timer
+from typing import Any
+
+PROSE = "The quick brown fox jumps over the lazy dog, and says: 'Hello, 1234 worlds'. " * 20
+KILOBYTE = PROSE[:1024]
+CHAT = [{"role": "system", "content": "You are brief."}, {"role": "user", "content": KILOBYTE}]
+
+
+def once(label: str, function: Callable[[], Any]) -> None:
+    start = time.perf_counter()
+    function()
+    print(f"{label:<44}{(time.perf_counter() - start) * 1e3:>10.1f} ms")
+
+
+def each(label: str, function: Callable[[], Any]) -> None:
+    timer = Timer(function)
+    number, _ = timer.autorange()
+    best = min(timer.repeat(5, number)) / number
+    print(f"{label:<44}{best * 1e6:>10.2f} us")
+
+
+def main() -> None:
+    from llmlog.costs import cost, warm
+    from llmlog.tokens import _encoder, count_text, count_tokens
+    from llmlog.usage import Usage
+
+    once("first count, o200k_base (tiktoken's import too)", lambda: count_text("x", "gpt-4o"))
+    once("first count, cl100k_base", lambda: count_text("x", "gpt-4"))
+    once("price tables", warm)
+    each("count_text, 10 characters", lambda: count_text("0123456789", "gpt-4o"))
+    each("count_text, 1 KB", lambda: count_text(KILOBYTE, "gpt-4o"))
+    each("  tiktoken alone", lambda: len(_encoder("o200k_base").encode_ordinary(KILOBYTE)))
+    each("count_tokens, a chat of 1 KB", lambda: count_tokens(CHAT, "gpt-4o"))
+    for label, unit in (("'a'", "a"), ("blanks", " "), ("Chinese", "漢"), ("emoji", "😀")):
+        text = unit * (1_000_000 // len(unit.encode()))
+        once(f"count_text, 1 MB of {label}", lambda text=text: count_text(text, "gpt-4o"))  # type: ignore[misc]
+    once("count_text, 1 MB of prose", lambda: count_text(PROSE * 650, "gpt-4o"))
+    usage = Usage(1000, 200, 100)
+    each("cost, a price that was looked up", lambda: cost(usage, "gpt-4o", provider="openai"))
+    try:
+        from genai_prices import Usage as Theirs
+        from genai_prices import calc_price
+    except ImportError:
+        return
+    other = Theirs(input_tokens=1000, output_tokens=200, cache_read_tokens=100)
+    each("  genai-prices alone", lambda: calc_price(other, "gpt-4o", provider_id="openai"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,373 @@
+"""Call: one LLM call, from its start to the one record of its end.
+
+Sans I/O: drivers (`llmlog.streams`, `llmlog.clients`, or the user's own `with llmlog.call()`) feed it what arrives
+and tell it how it ended; the first to do so wins, whichever threads, tasks and finalisers race. It never awaits,
+never touches the network, and holds neither chunks nor the stream.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import weakref
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, TypeVar
+
+from llmlog import context, providers, records, settings, worker
+from llmlog.answers import Answer
+from llmlog.exceptions import UsageTypeError, shown
+from llmlog.faults import fault
+from llmlog.figures import LONG, to_count
+from llmlog.prompts import Prompt
+from llmlog.propagation import trace_of_now
+from llmlog.providers.base import Provider, Read
+from llmlog.summary import Facts, summary
+
+__all__ = ["Call", "call", "flush", "how_it_left", "under_way"]
+
+R = TypeVar("R")
+
+_open: dict[int, weakref.ref[Call]] = {}
+"""The calls that have no end yet. Taking a call out of here is what makes its record, so it happens once."""
+
+under_way: ContextVar[Call | None] = ContextVar("llmlog_call", default=None)
+"""The call that is being sent in this context: a wrapped client that is used inside it belongs to it."""
+
+
+class Call(Facts):
+    """One LLM call. `call()` makes it; a context manager, sync and async, around the sending.
+
+    Inside: `.stream(source)` for a streamed answer, which may outlive the block; `.finish(response)` for a whole one.
+    A failure before either is the call's end. `call_id` is in its record, for joining feedback to it.
+    """
+
+    __slots__ = ("__weakref__", "_outer", "begun", "key", "owner")
+
+    part: Call | None
+
+    def __init__(
+        self,
+        *,
+        provider: str | None = None,
+        model: str | None = None,
+        input: Any = None,
+        tools: Any = None,
+        fields: dict[str, Any] | None = None,
+    ) -> None:
+        self.begun = False  # first: __del__ is called even where the checks below raise
+        reader = providers.reader_named(provider)
+        if model is not None and not isinstance(model, str):
+            raise UsageTypeError(f"model is a name or None, got {shown(model)}")
+        self.prompt = Prompt(input, tools)
+        self.settings = settings.current()
+        self.clock = self.settings.clock
+        self.reader = reader if reader is not None else providers.UNKNOWN
+        self.provider = provider
+        self.model = model
+        self.fields = fields or {}
+        self.call_id = context.new_id()
+        self.context = context.current()
+        self.trace = trace_of_now()
+        self.answer = Answer()
+        self.streamed = False
+        self.driven = False
+        self.hide_usage = False
+        self.part = None
+        self.chunks = self.unread = self.loops = 0
+        self.wait = self.gap = 0.0
+        self.first_pull: float | None = None
+        self.first_content: float | None = None
+        self.is_left = False
+        self.ended: float | None = None
+        self.ended_by = ""
+        self.error: BaseException | None = None
+        self.disconnected = False
+        self._outer: Call | None = None
+        self.key = id(self)
+        self.owner: Call | None = None
+        self.created = 0.0
+        self.started = self.last = self.clock()
+
+    def begin(self) -> Call:
+        """The call is under way: from here on it will have a record, whatever happens."""
+        if not self.begun:
+            self.begun = True
+            _open[self.key] = weakref.ref(self)
+            worker.ready()
+        return self
+
+    def __del__(self) -> None:
+        if self.begun:
+            self.end("garbage_collected", deferred=True)
+
+    def __repr__(self) -> str:
+        return f"<Call {self.call_id} {self.model or ''} {self.ended_by or 'open'}, {self.chunks} chunks>"
+
+    # What the drivers tell.
+
+    def reader_for(self, chunk: Any) -> Read | None:
+        """The function that reads chunks like this one; None where nobody knows it (the next one may be known)."""
+        if self.reader is providers.UNKNOWN:
+            self.reader = providers.of(chunk)
+            if self.reader is providers.UNKNOWN:
+                return None
+        return self.reader.reader(chunk)
+
+    def feed(self, chunk: Any) -> None:
+        """Take in one chunk that has arrived. For drivers of one's own; `stream()` does it for its source."""
+        self.begin()
+        self.streamed = self.driven = True
+        self.chunks += 1
+        self.last = self.clock()
+        try:
+            read = self.reader_for(chunk)
+            if read is not None:
+                read(self.answer, chunk)
+            if self.first_content is None and self.answer.content_chunks:
+                self.first_content = self.last
+            self.answer.pack()
+        except Exception as error:
+            self.unreadable(error)
+
+    def unreadable(self, error: Exception) -> None:
+        """Reading a chunk failed: it is delivered all the same, and counted."""
+        self.unread += 1
+        fault("reading a chunk", error)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the call has not ended yet."""
+        return self.key in _open
+
+    def end(self, ended_by: str, error: BaseException | None = None, *, deferred: bool = False) -> None:
+        """The call is over: make its record, if nobody has. `deferred` in finalisers, where nothing may be logged."""
+        if _open.pop(self.key, None) is None:
+            if self.owner is not None and not self.owner.driven:
+                self.owner._end_with(self, ended_by, error, deferred=deferred)
+            return
+        state = self.context.request
+        if state is not None:
+            state.left.pop(self.key, None)
+            self.disconnected = state.hung_up()
+        self.ended = self.last if ended_by == "loop_left" else self.clock()
+        self.created = time.time()
+        self.ended_by = ended_by
+        self.error = error
+        if deferred:
+            worker.later(self._report)
+        else:
+            try:
+                long = to_count(self.answer, self.prompt) > LONG
+            except Exception:
+                long = False
+            if long:
+                worker.later(self._report)
+            else:
+                self._report()
+
+    def _report(self) -> None:
+        try:
+            level, message, fields = summary(self)
+        except Exception as error:  # the record comes all the same, with what is certain
+            fault("summing up a call", error)
+            level, message = 40, f"LLM call ended by {self.ended_by}; its figures could not be made"
+            fields = {**self.context.attributes(), "event": "llm.call", "record_id": self.call_id,
+                      "call_id": self.call_id, "ended_by": self.ended_by}  # fmt: skip
+        if (state := self.context.request) is not None:
+            state.add(
+                input_tokens=fields.get("input_tokens", 0),
+                output_tokens=fields.get("output_tokens", 0),
+                cost_usd=fields.get("cost_usd", 0.0),
+            )
+        self.error = None  # its traceback holds the frames of the application, and they hold the stream
+        if self.part is not None:
+            self.part.error = self.part.owner = None
+            self.part = None
+        records.emit(records.CALLS, level, message, fields, created=self.created)
+
+    def left(self) -> None:
+        """The loop was left; the stream may still be held, and gone on with. Safe in a finaliser."""
+        if self.is_open:
+            self.is_left = True
+            state = self.context.request
+            if state is not None and not state.closed:
+                state.left[self.key] = self
+
+    def by_hand(self) -> None:
+        """The stream is read by `next()`, outside a loop: whether its consumer has left, only the end of its request
+        tells, or, outside any request, `flush()`."""
+        state = self.context.request
+        if state is None:
+            self.is_left = True
+        elif not state.closed:
+            state.left[self.key] = self
+
+    def resumed(self) -> None:
+        """The consumer goes on after all."""
+        self.is_left = False
+        if (state := self.context.request) is not None:
+            state.left.pop(self.key, None)
+
+    def settle(self, *, deferred: bool = False) -> None:
+        """The consumer has left and its request is over: it will not go on."""
+        self.end("loop_left", deferred=deferred)
+
+    def takes(self, inner: Call, *, streamed: bool) -> bool:
+        """Whether a call that begins inside this one is this one, seen by an inner layer; then it becomes its part.
+
+        The first one inside a `call()` block is; inside the first pull of a stream, the first streamed one.
+        """
+        if not self.is_open or self.chunks or (self.driven and not streamed):
+            return False
+        if self.part is None or self.part.error is not None:
+            return self.join(inner)
+        return False
+
+    def join(self, inner: Call) -> bool:
+        """Make an inner layer's call a part of this one, without a record of its own. False: it had one already."""
+        if inner is self or _open.pop(inner.key, None) is None:
+            return False
+        if self.part is not None and self.part.error is not None:
+            self.part._stand_alone(self.call_id)  # an attempt that failed, and is being made again
+        self.part, inner.owner = inner, self
+        self.started = min(self.started, inner.started)
+        return True
+
+    def _stand_alone(self, parent_id: str) -> None:
+        self.owner = None
+        self.fields = {**self.fields, "parent_id": parent_id}
+        _open[self.key] = weakref.ref(self)
+        self.end("exception", self.error)
+
+    def _end_with(self, part: Call, ended_by: str, error: BaseException | None, *, deferred: bool) -> None:
+        """All that came of this call went through its part: what happened to that one happened to this one."""
+        for name in ("chunks", "unread", "wait", "gap", "first_pull", "first_content", "last"):
+            setattr(self, name, getattr(part, name))
+        self.end(ended_by, error, deferred=deferred)
+
+    # What the user calls.
+
+    def stream(self, source: Any) -> Any:
+        """`source`, wrapped: the streamed answer of this call. It may outlive the `with` block.
+
+        UsageTypeError for what is no iterable of chunks.
+        """
+        from llmlog.streams import wrapped  # streams stand on calls; this method is only their door
+
+        return wrapped(source, self)
+
+    def finish(self, response: R) -> R:
+        """The whole answer has arrived: the call is over. Returns `response` as it is."""
+        self.begin()
+        self.driven = True
+        try:
+            if self.reader is providers.UNKNOWN:
+                self.reader = providers.of(response)
+            self.reader.response(self.answer, response)
+            self.answer.end_mark = True
+        except Exception as error:
+            self.unreadable(error)
+        self.end("exhausted")
+        return response
+
+    def __enter__(self) -> Call:
+        self.begin()
+        self._outer = under_way.get()
+        under_way.set(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if under_way.get() is self:
+            under_way.set(self._outer)
+        self._outer = None
+        if error is not None:
+            if self.driven:
+                self.end(how_it_left(error), error, deferred=isinstance(error, GeneratorExit))
+            else:
+                self.failed(error)
+        elif self.driven:
+            return
+        elif self.part is None:
+            self.end("context_exit")
+        elif self.part.error is not None:
+            self._end_with(self.part, "exception", self.part.error, deferred=False)
+
+    async def __aenter__(self) -> Call:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+    def failed(self, error: BaseException) -> None:
+        """The sending, or the source, raised."""
+        if self.owner is not None and not self.owner.driven:
+            self.error = error  # the block around it tells, or makes another attempt
+            return
+        if isinstance(error, Exception):
+            self.end("exception", error)
+        elif not isinstance(error, GeneratorExit):  # that one is the consumer going away: its finaliser tells
+            self.end(how_it_left(error), error)
+        elif not self.driven:
+            self.end("context_exit", deferred=True)
+
+
+def how_it_left(error: BaseException | None) -> str:
+    """The `ended_by` of a block that was left by `error`."""
+    if error is None or isinstance(error, GeneratorExit):
+        return "context_exit"
+    if isinstance(error, Exception):
+        return "consumer_exception"
+    return "interpreter_exit" if isinstance(error, SystemExit) else "cancellation"
+
+
+def call(
+    *, provider: str | None = None, model: str | None = None, input: Any = None, tools: Any = None, **fields: Any
+) -> Call:
+    """One LLM call, as a context manager around its sending, sync and async.
+
+    The clock starts here, and a failure before the first chunk (401, 429, timeout) has its record too.
+    `provider`: how to read the answer, where its type does not tell ("openai", "text", ...). `model`: its name.
+    `input`: the messages or the prompt, `tools`: the tools offered; both for counting where the provider sends no
+    usage. `fields`: more fields of the record. UsageTypeError and UsageValueError for anything else.
+    """
+    return Call(provider=provider, model=model, input=input, tools=tools, fields=fields)
+
+
+def flush(timeout: float = 10.0) -> bool:
+    """Have everything accepted so far written: True, or False where that took longer than `timeout` seconds.
+
+    Streams whose loop was left while they are still held are settled: they count as aborted, and whoever goes on
+    reading gets the rest without its being counted. Then the handlers of llmlog's records are flushed.
+    """
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise UsageTypeError(f"timeout is a number of seconds, got {shown(timeout)}")
+    for one in _open_calls():
+        if one.is_left:
+            one.settle()
+    done = worker.wait(timeout)
+    records.flush_handlers()
+    return done
+
+
+def _open_calls() -> list[Call]:
+    return [one for ref in list(_open.values()) if (one := ref()) is not None]
+
+
+def _end_all() -> None:
+    for one in _open_calls():
+        one.end("loop_left" if one.is_left else "interpreter_exit")
+
+
+def _forget() -> None:
+    """In a child process: the open calls are the parent's, and it makes their records."""
+    _open.clear()
+
+
+worker.at_exit.append(_end_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

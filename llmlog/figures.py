@@ -1,0 +1,97 @@
+"""Tokens and cost of an ended call: the provider's own usage where it came, otherwise counted and marked."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from llmlog import costs, tokens
+from llmlog.answers import Answer, Text
+from llmlog.prompts import Prompt
+from llmlog.providers.base import Provider
+from llmlog.settings import Settings
+from llmlog.usage import Usage
+
+__all__ = ["LONG", "figures", "to_count"]
+
+LONG = 20_000
+"""Characters that may be counted in the thread that ended the call; more is counted by the worker."""
+
+
+def to_count(answer: Answer, prompt: Prompt) -> int:
+    """How many characters would have to be counted, because the provider sent no usage."""
+    if answer.usage is not None:
+        return 0
+    return (prompt.length() or 0) + sum(map(len, _texts(answer)))
+
+
+def figures(
+    answer: Answer,
+    reader: Provider,
+    prompt: Prompt,
+    *,
+    provider: str | None,
+    model: str | None,
+    refused: bool,
+    settings: Settings,
+) -> dict[str, Any]:
+    """The record's tokens and cost. `refused`: the provider answered with an HTTP error instead of working: free."""
+    named = settings.deployments.get(model or "", model)
+    counted_as = named if named != model else answer.model or named
+    usage = reader.usage(answer.usage) if answer.usage is not None else None
+    source = "provider"
+    if usage is None:
+        usage, source = Usage(_count_input(prompt, counted_as), _count_output(answer, counted_as)), "estimated"
+    elif usage.input_tokens is None or usage.output_tokens is None or not answer.finished():
+        completed = _completed(usage, answer, prompt, counted_as)
+        source = "provider" if completed == usage else "mixed"
+        usage = completed
+    fields: dict[str, Any] = {**usage.as_fields(), "usage_source": source}
+    if refused:
+        fields.update(cost_usd=0.0, cost_source="not billed: the request was refused")
+    elif usage.input_tokens is not None or usage.output_tokens:
+        fields.update(_cost(usage, provider, (counted_as, named), answer.service_tier))
+    return fields
+
+
+def _cost(
+    usage: Usage, provider: str | None, models: tuple[str | None, ...], service_tier: str | None
+) -> dict[str, Any]:
+    at = datetime.fromtimestamp(time.time(), UTC)
+    for model in dict.fromkeys(models):
+        if model and (price := costs.price(usage, model, provider=provider, at=at, service_tier=service_tier)):
+            fields = {"cost_usd": float(price.amount), "cost_source": price.source}
+            return {**fields, "cost_partial": True} if price.partial else fields
+    return {}
+
+
+def _completed(usage: Usage, answer: Answer, prompt: Prompt, model: str | None) -> Usage:
+    """What an unfinished stream has told so far may be a placeholder: more was delivered than it says."""
+    output = usage.output_tokens
+    if output is None or not answer.finished():
+        output = max(output or 0, _count_output(answer, model))
+    input_tokens = usage.input_tokens if usage.input_tokens is not None else _count_input(prompt, model)
+    return Usage(
+        input_tokens, output, usage.cache_read_tokens, usage.cache_write_tokens, usage.reasoning_tokens
+    )  # fmt: skip
+
+
+def _count_input(prompt: Prompt, model: str | None) -> int | None:
+    if prompt.input is None:
+        return None
+    return int(tokens.count_tokens(prompt.input, model, tools=prompt.tools))
+
+
+def _count_output(answer: Answer, model: str | None) -> int:
+    total = 0
+    for text in _texts(answer):
+        if length := len(text):
+            kept = str(text)
+            counted = tokens.count_text(kept, model)
+            total += counted if len(kept) == length else round(counted * length / len(kept))
+    return total + sum(int(tokens.count_text(call.name, model)) for call in answer.tool_calls.values() if call.name)
+
+
+def _texts(answer: Answer) -> list[Text]:
+    return [*answer.texts.values(), answer.reasoning, *(call.arguments for call in answer.tool_calls.values())]

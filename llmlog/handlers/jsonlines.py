@@ -1,0 +1,112 @@
+"""A file of JSON lines that several threads and processes may share."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import stat
+from typing import Any
+
+from llmlog.exceptions import UsageTypeError, shown
+from llmlog.faults import notice
+from llmlog.formatters import JSONFormatter
+
+__all__ = ["JSONLinesHandler"]
+
+
+class JSONLinesHandler(logging.FileHandler):
+    """Append each record to `filename` as one line, with one write: lines of several processes do not mix.
+
+    The file is made with the permission bits `mode`, missing folders are made too, and both again after the
+    file was moved or removed, as logrotate does. The formatter is `llmlog.formatters.JSONFormatter()` until
+    another one is set. Nothing is buffered, so a fork takes nothing along. A record that comes after
+    `close()` is still written.
+
+    UsageTypeError where `filename` is not a path or `mode` not a whole number; OSError where the file cannot
+    be opened: now or, with `delay`, when the first record comes, and then it goes to `handleError`.
+    """
+
+    _closed: bool  # the standard library's own
+    stream: Any  # an unbuffered io.FileIO, or None while closed
+
+    def __init__(self, filename: str | os.PathLike[str], *, mode: int = 0o600, delay: bool = False) -> None:
+        if not isinstance(filename, (str, os.PathLike)):
+            raise UsageTypeError(f"filename is a path, got {shown(filename)}")
+        if type(mode) is not int:
+            raise UsageTypeError(f"mode is the permission bits of the file, such as 0o600, got {shown(mode)}")
+        self.permissions = mode
+        self._torn = False  # whether the file ends in a part of a line
+        super().__init__(filename, mode="ab", delay=delay)
+        self.setFormatter(JSONFormatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record; where that fails, `handleError` has the last word."""
+        try:
+            line = self.format(record).encode("utf-8", "backslashreplace") + b"\n"
+            if self.stream is None:
+                self.stream = self._open()
+            elif self._moved():
+                self._reopen()
+            self._append(b"\n" + line if self._torn else line)
+            if self._closed:  # after logging.shutdown() there is nobody left to close the file
+                self.stream.close()
+                self.stream = None
+        except RecursionError:
+            raise
+        except Exception:
+            self.handleError(record)
+
+    def _append(self, line: bytes) -> None:
+        rest = memoryview(line)
+        try:
+            while rest:
+                rest = rest[os.write(self.stream.fileno(), rest) :]
+        finally:
+            written = len(line) - len(rest)
+            if written:
+                self._torn = bool(rest)
+
+    def _open(self) -> Any:
+        os.makedirs(os.path.dirname(self.baseFilename), exist_ok=True)
+        opened = io.FileIO(self.baseFilename, "ab", opener=self._opener)
+        self._torn = _ends_torn(opened)
+        return opened
+
+    def _opener(self, path: str, flags: int) -> int:
+        return os.open(path, flags, self.permissions)
+
+    def _moved(self) -> bool:
+        try:
+            there = os.stat(self.baseFilename)
+        except FileNotFoundError:
+            return True
+        except (
+            OSError
+        ):  # privileges were dropped, a folder became unreadable: what is open can still be written
+            return False
+        here = os.fstat(self.stream.fileno())
+        return (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino)
+
+    def _reopen(self) -> None:
+        try:
+            opened = self._open()
+        except OSError as error:
+            reason = f"{self.baseFilename} was moved and cannot be made again ({error})"
+            notice(f"reopening {self.baseFilename}", f"{reason}; records go on into the moved file")
+            return
+        self.stream.close()
+        self.stream = opened
+
+
+def _ends_torn(opened: io.FileIO) -> bool:
+    """Whether a regular file ends without a newline: a process was killed, or the disk full, in mid-line."""
+    status = os.fstat(opened.fileno())
+    if not stat.S_ISREG(status.st_mode) or not status.st_size:
+        return False
+    try:
+        with open(opened.name, "rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+    except OSError:  # a file that we may write and not read
+        return False

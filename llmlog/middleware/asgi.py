@@ -1,0 +1,120 @@
+"""ASGIMiddleware: the request's context for any ASGI application, in plain ASGI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from llmlog.context import RequestState, new_id, request
+from llmlog.exceptions import UsageTypeError, UsageValueError, shown
+from llmlog.propagation import extract, valid_request_id
+
+if TYPE_CHECKING:
+    from asgiref.typing import (
+        ASGI3Application,
+        ASGIReceiveCallable,
+        ASGIReceiveEvent,
+        ASGISendCallable,
+        ASGISendEvent,
+        Scope,
+    )
+
+__all__ = ["ASGIMiddleware"]
+
+
+class ASGIMiddleware:
+    """Around `app`, each HTTP or websocket request has a context, with its id, the trace, and the given fields.
+
+    The id comes from the header `header` where the client sent a valid one, else from `generator`; the response
+    bears it, and so does `scope["state"]["request_id"]`. A client that hangs up is noticed: what ends because of it
+    ends as `cancelled` by `client_disconnect`.
+
+    `validator`: takes the client's id and tells whether it may be used (1 to 128 visible ASCII characters as a rule).
+    UsageTypeError for an app, generator or validator that cannot be called, or a header that is not text.
+    """
+
+    def __init__(
+        self,
+        app: ASGI3Application,
+        *,
+        header: str = "X-Request-ID",
+        generator: Callable[[], str] = new_id,
+        validator: Callable[[str], bool] = valid_request_id,
+        **fields: Any,
+    ) -> None:
+        for name, value in (("app", app), ("generator", generator), ("validator", validator)):
+            if not callable(value):
+                raise UsageTypeError(f"{name} is something to call, got {shown(value)}")
+        if not isinstance(header, str):
+            raise UsageTypeError(f"header is the name of a header, got {shown(header)}")
+        if not header.isascii() or not header.strip():
+            raise UsageValueError(f"header is the name of a header, got {shown(header)}")
+        self.app = app
+        self._header = header.strip().lower().encode("ascii")
+        self._generator = generator
+        self._validator = validator
+        self._fields = fields
+
+    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        found = extract(scope["headers"])
+        request_id = self._request_id(scope["headers"])
+        async with request(**{**found, **self._fields, "request_id": request_id}) as context:
+            state = context.request
+            assert state is not None  # a request's context has its state
+            passing = _Passing(state, self._header, request_id, receive, send)
+            inner: Any = {**scope, "state": {**(scope.get("state") or {}), "request_id": request_id}}
+            await self.app(inner, passing.receive, passing.send)
+
+    def _request_id(self, headers: Any) -> str:
+        for name, value in headers:
+            if name.lower() == self._header:
+                sent = value.decode("latin-1").strip()
+                if valid_request_id(sent) and self._validator(sent):
+                    return sent
+                break
+        return self._generator()
+
+
+class _Passing:
+    """What passes between the server and the application for one request."""
+
+    __slots__ = ("_complete", "_header", "_receive", "_request_id", "_send", "_state")
+
+    def __init__(
+        self,
+        state: RequestState,
+        header: bytes,
+        request_id: str,
+        receive: ASGIReceiveCallable,
+        send: ASGISendCallable,
+    ) -> None:
+        self._state = state
+        self._header = header
+        self._request_id = request_id
+        self._receive = receive
+        self._send = send
+        self._complete = False
+
+    async def receive(self) -> ASGIReceiveEvent:
+        message = await self._receive()
+        # After the last byte, http.disconnect is how a server says that all is well.
+        if message["type"] in ("http.disconnect", "websocket.disconnect") and not self._complete:
+            self._state.disconnected = True
+        return message
+
+    async def send(self, message: ASGISendEvent) -> None:
+        if message["type"] in ("http.response.start", "websocket.accept"):
+            headers = list(message.get("headers") or ())  # type: ignore[call-overload]
+            if all(name.lower() != self._header for name, _ in headers):
+                headers.append((self._header, self._request_id.encode("latin-1", "replace")))
+            message = {**message, "headers": headers}  # type: ignore[assignment,misc]
+        elif message["type"] == "http.response.body" and not message.get("more_body", False):
+            self._complete = True
+        try:
+            await self._send(message)
+        except OSError:  # ASGI 2.4: this is how a server tells an application that only sends
+            self._state.disconnected = True
+            raise

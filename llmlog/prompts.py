@@ -1,0 +1,55 @@
+"""What was asked, as text: chat messages, a prompt, or a list of either."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from llmlog.exceptions import UsageTypeError, shown
+from llmlog.providers.base import fields_of
+
+__all__ = ["Prompt"]
+
+
+class Prompt:
+    """The input of one call. Keeps the caller's list as it was at the start, not the list itself.
+
+    UsageTypeError for an input that is neither text nor a list nor a mapping, and for tools that are no list.
+    """
+
+    __slots__ = ("input", "tools")
+
+    def __init__(self, input: Any = None, tools: Any = None) -> None:
+        if not (input is None or isinstance(input, (str, list, tuple, Mapping))):
+            raise UsageTypeError(f"input is text, a list of messages or a mapping, got {shown(input)}")
+        if not (tools is None or isinstance(tools, (list, tuple))):
+            raise UsageTypeError(f"tools is a list or None, got {shown(tools)}")
+        self.input = list(input) if isinstance(input, (list, tuple)) else input
+        self.tools = list(tools) if tools else None
+
+    def __str__(self) -> str:
+        return "\n".join(_texts(self.input, 8))
+
+    def length(self) -> int | None:
+        """Characters of all its texts; None where there is no input."""
+        return None if self.input is None else sum(map(len, _texts(self.input, 8)))
+
+
+def _texts(value: Any, depth: int) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif depth <= 0 or value is None or isinstance(value, (bytes, int, float)):
+        return
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item, depth - 1)
+    else:
+        fields = fields_of(value)
+        for name in ("content", "text", "input", "output", "arguments"):
+            yield from _texts(fields.get(name), depth - 1)
+        for tool_call in _list(fields.get("tool_calls")):
+            yield from _texts(fields_of(tool_call).get("function"), depth - 1)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,59 @@
+"""What every provider module offers, and what most of them need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llmlog.answers import Answer
+from llmlog.usage import Usage
+
+__all__ = ["Provider", "Read", "count", "fields_of", "parts", "text_in"]
+
+Read = Callable[[Answer, Any], Any]
+"""Reads one chunk into the answer. True: the chunk brings nothing but the usage that `ask_usage` asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """How to read one provider's stream and answers."""
+
+    name: str
+    """What `provider=` takes, and what the record says."""
+    matches: Callable[[object], bool]
+    """Whether a chunk or response is this provider's."""
+    reader: Callable[[object], Read]
+    """The function that reads chunks of this one's type."""
+    response: Read
+    """Reads a whole response."""
+    usage: Callable[[Any], Usage | None]
+    """The provider's own usage in our meaning; None where it holds no count."""
+    ends: bool = True
+    """Whether its streams say that they are whole; one that runs out without saying so was cut."""
+
+
+def fields_of(value: Any) -> Mapping[str, Any]:
+    """The fields of a JSON object: a dict as it is, an SDK's object by its attributes, extra ones included."""
+    if isinstance(value, Mapping):
+        return value
+    own: Mapping[str, Any] = getattr(value, "__dict__", None) or {}
+    extra = getattr(value, "__pydantic_extra__", None)
+    return {**own, **extra} if extra else own
+
+
+def parts(value: Any) -> list[Any] | tuple[Any, ...]:
+    """`value` where it is a list, and an empty one where it is anything else."""
+    return value if isinstance(value, (list, tuple)) else ()
+
+
+def text_in(value: Any) -> str:
+    """`value` where it is text, and "" where it is anything else."""
+    return value if isinstance(value, str) else ""
+
+
+def count(value: Any) -> int | None:
+    """A count of tokens, or None: 0 is a count, None and "" and True are not."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return int(value) if 0 <= value < 1e15 else None

@@ -1,0 +1,228 @@
+"""Chat completions: OpenAI's own, Azure's, and those of the many servers that speak the same format.
+
+Source of the format: OpenAI's API reference, "Chat" and "Streaming". Seen beside it: choices without a delta and
+chunks without choices (Azure's filter annotations), content as a list of parts (Mistral), reasoning as
+`reasoning_content` (DeepSeek, vLLM) or `reasoning` (OpenRouter, Groq), tool calls without an index (Mistral) or
+with their name in every chunk, usage in every chunk (Perplexity, Databricks), in `x_groq` or in the choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llmlog.answers import Answer, ToolCall
+from llmlog.providers.base import Provider, Read, count, fields_of, parts, text_in
+from llmlog.usage import Usage
+
+__all__ = ["PROVIDER", "read_chunk", "read_response", "read_usage"]
+
+
+def _reader(chunk: object) -> Read:
+    return _read_sdk_chunk if hasattr(type(chunk), "__pydantic_fields__") else read_chunk
+
+
+def _read_sdk_chunk(answer: Answer, chunk: Any) -> Any:
+    """The chunk most streams are made of, one choice with a piece of text and nothing else; or else `read_chunk`."""
+    try:
+        # By the objects' own dicts: looking an attribute up through pydantic's __getattr__ costs up to three times more.
+        fields = chunk.__dict__
+        (choice,) = fields["choices"]
+        choice_fields = choice.__dict__
+        delta = choice_fields["delta"]
+        delta_fields = delta.__dict__
+        text = delta_fields["content"]
+        if (
+            text
+            and text.__class__ is str
+            and answer.model
+            and fields["usage"] is None
+            and choice_fields["finish_reason"] is None
+            and not choice_fields["index"]
+            and delta_fields["tool_calls"] is None
+            and delta_fields["refusal"] is None
+            and delta_fields["function_call"] is None
+            and not ((extra := delta.__pydantic_extra__) and any(extra.values()))
+        ):
+            answer.content_chunks += 1
+            answer.pieces.append(text)
+            return None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass
+    return read_chunk(answer, chunk)
+
+
+def read_chunk(answer: Answer, chunk: Any) -> Any:
+    """Any chunk, an SDK's object or a dict."""
+    if chunk == "[DONE]":  # the end mark of the wire, where the source hands it on
+        answer.end_mark = True
+        return None
+    fields = fields_of(chunk)
+    _read_head(answer, fields)
+    choices = parts(fields.get("choices"))
+    content = False
+    for position, choice in enumerate(choices):
+        choice_fields = fields_of(choice)
+        # `message`: some servers end a stream with the whole message; it repeats what the deltas brought.
+        content |= _read_choice(answer, choice_fields, fields_of(choice_fields.get("delta")), position)
+    if content:
+        answer.content_chunks += 1
+    return not choices and answer.usage is not None and fields.get("usage") is not None
+
+
+def read_response(answer: Answer, response: Any) -> None:
+    """A whole chat completion."""
+    fields = fields_of(response)
+    _read_head(answer, fields)
+    for position, choice in enumerate(parts(fields.get("choices"))):
+        choice_fields = fields_of(choice)
+        _read_choice(answer, choice_fields, fields_of(choice_fields.get("message")), position)
+    answer.end_mark = True
+
+
+def _read_head(answer: Answer, fields: Mapping[str, Any]) -> None:
+    if not answer.model:
+        answer.model = text_in(fields.get("model")) or None
+    if not answer.response_id:
+        answer.response_id = text_in(fields.get("id")) or None
+    if tier := text_in(fields.get("service_tier")):
+        answer.service_tier = tier
+    usage = fields.get("usage")
+    if usage is None and (groq := fields.get("x_groq")) is not None:
+        usage = fields_of(groq).get("usage")
+    if usage is not None:
+        answer.usage = usage
+    if (error := fields.get("error")) is not None:
+        _read_error(answer, error)
+
+
+def _read_error(answer: Answer, error: Any) -> None:
+    if not error:
+        return
+    if isinstance(error, str):
+        answer.error = (None, error, None)
+        return
+    fields = fields_of(error)
+    kind = text_in(fields.get("type")) or text_in(fields.get("code")) or None
+    status = fields.get("status_code", fields.get("code"))
+    http = status if isinstance(status, int) and 400 <= status < 600 else None
+    answer.error = (kind, text_in(fields.get("message")) or None, http)
+
+
+def _read_choice(answer: Answer, choice: Mapping[str, Any], message: Mapping[str, Any], position: int) -> bool:
+    """One choice's delta, or whole message; True where it brought any content."""
+    index = choice.get("index")
+    if isinstance(index, bool) or not isinstance(index, int):
+        index = position
+    if finish_reason := text_in(choice.get("finish_reason")):
+        answer.finish_reasons[index] = finish_reason
+        answer.content_filtered |= finish_reason == "content_filter"
+    if (usage := choice.get("usage")) is not None and answer.usage is None:
+        answer.usage = usage
+    if not message:
+        return False
+    found = False
+    content = message.get("content")
+    if content:
+        found = _read_content(answer, content, index)
+    if refusal := text_in(message.get("refusal")):
+        answer.text(index).add(refusal)
+        answer.refused = found = True
+    if reasoning := text_in(message.get("reasoning_content")) or text_in(message.get("reasoning")):
+        answer.reasoning.add(reasoning)
+        found = True
+    for place, tool_call in enumerate(parts(message.get("tool_calls"))):
+        _read_tool_call(answer, fields_of(tool_call), index, place)
+        found = True
+    if function := message.get("function_call"):
+        _read_function(_tool_call(answer, (index, "function")), fields_of(function))
+        found = True
+    return found
+
+
+def _read_content(answer: Answer, content: Any, index: int) -> bool:
+    if isinstance(content, str):
+        answer.text(index).add(content)
+        return True
+    found = False
+    for part in parts(content):
+        fields = fields_of(part)
+        if text := text_in(fields.get("text")):
+            answer.text(index).add(text)
+            found = True
+        thinking = fields.get("thinking")
+        for thought in [thinking] if isinstance(thinking, str) else parts(thinking):
+            text = thought if isinstance(thought, str) else text_in(fields_of(thought).get("text"))
+            if text:
+                answer.reasoning.add(text)
+                found = True
+    return found
+
+
+def _read_tool_call(answer: Answer, fields: Mapping[str, Any], choice: int, place: int) -> None:
+    index, call_id = fields.get("index"), text_in(fields.get("id"))
+    if isinstance(index, int):
+        key: tuple[int, Any] = (choice, index)
+    elif call_id:
+        key = (choice, call_id)
+    else:  # a server that gives neither: a further piece of the last one, or the one at the same place
+        known = [k for k in answer.tool_calls if k[0] == choice]
+        key = known[-1] if known and place == 0 else (choice, place)
+    tool_call = _tool_call(answer, key)
+    if call_id and tool_call.id is None:
+        tool_call.id = call_id
+    _read_function(tool_call, fields_of(fields.get("function")))
+
+
+def _read_function(tool_call: ToolCall, function: Mapping[str, Any]) -> None:
+    name = text_in(function.get("name"))
+    if name and name != tool_call.name:  # some servers repeat the name in every chunk
+        tool_call.name += name
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        if arguments:
+            tool_call.arguments.add(arguments)
+    elif arguments:
+        import json
+
+        tool_call.arguments.add(json.dumps(arguments, ensure_ascii=False, default=str))
+
+
+def _tool_call(answer: Answer, key: Any) -> ToolCall:
+    found = answer.tool_calls.get(key)
+    if found is None:
+        found = answer.tool_calls[key] = ToolCall()
+    return found
+
+
+def read_usage(raw: Any) -> Usage | None:
+    """`prompt_tokens` includes the cached ones, `completion_tokens` the reasoning: our meaning already."""
+    fields = fields_of(raw)
+    prompt = fields_of(fields.get("prompt_tokens_details"))
+    completion = fields_of(fields.get("completion_tokens_details"))
+    usage = Usage(
+        input_tokens=count(fields.get("prompt_tokens")),
+        output_tokens=count(fields.get("completion_tokens")),
+        cache_read_tokens=_first(count(prompt.get("cached_tokens")), count(fields.get("prompt_cache_hit_tokens"))),
+        reasoning_tokens=_first(count(completion.get("reasoning_tokens")), count(fields.get("reasoning_tokens"))),
+    )
+    return usage if usage.input_tokens is not None or usage.output_tokens is not None else None
+
+
+def _first(*counts: int | None) -> int | None:
+    return next((found for found in counts if found is not None), None)
+
+
+def _matches(chunk: object) -> bool:
+    if isinstance(chunk, Mapping):
+        return "choices" in chunk or str(chunk.get("object", "")).startswith("chat.completion")
+    return hasattr(chunk, "choices")
+
+
+PROVIDER = Provider(
+    name="openai",
+    matches=_matches,
+    reader=_reader,
+    response=read_response,
+    usage=read_usage,
+)

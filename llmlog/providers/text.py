@@ -1,0 +1,30 @@
+"""Plain pieces of text: `provider="text"`. A format without an end mark: what runs out is whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmlog.answers import Answer
+from llmlog.providers.base import Provider, Read
+
+__all__ = ["PROVIDER"]
+
+
+def _read(answer: Answer, chunk: Any) -> None:
+    if isinstance(chunk, str) and chunk:
+        answer.content_chunks += 1
+        answer.pieces.append(chunk)
+
+
+def _reader(chunk: object) -> Read:
+    return _read
+
+
+PROVIDER = Provider(
+    name="text",
+    matches=lambda chunk: isinstance(chunk, str),
+    reader=_reader,
+    response=_read,
+    usage=lambda raw: None,
+    ends=False,
+)

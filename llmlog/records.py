@@ -1,0 +1,82 @@
+"""From fields to a LogRecord on one of llmlog's own loggers, and the word where nobody would see it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from llmlog.faults import fault, notice
+from llmlog.semconv import attribute_name
+
+__all__ = ["CALLS", "EVENTS", "emit"]
+
+CALLS = "llmlog.calls"
+"""The logger of the summary records, one for every LLM call."""
+EVENTS = "llmlog.events"
+"""The logger of the records about what is not a call."""
+
+
+def emit(name: str, level: int, message: str, fields: Mapping[str, Any], *, created: float | None = None) -> None:
+    """Log one record with `fields` as its attributes on logger `name`. Never raises: a fault is counted.
+
+    `created`: Unix seconds of what the record tells, where that is earlier than now.
+    """
+    try:
+        logger = logging.getLogger(name)
+        if _unseen(logger, level):
+            return
+        record = logger.makeRecord(name, level, __file__, 0, message, (), None, "emit")
+        record.__dict__.update({attribute_name(field): value for field, value in fields.items()})
+        if created is not None:
+            # relativeCreated is a plain difference, so it moves by as much.
+            record.relativeCreated -= (record.created - created) * 1000
+            record.created, record.msecs = created, float(int((created - int(created)) * 1000))
+        logger.handle(record)
+    except Exception as error:
+        fault("logging a record", error)
+
+
+def _unseen(logger: logging.Logger, level: int) -> bool:
+    """Whether the record need not be made; says once on stderr why records are not seen."""
+    if not logger.isEnabledFor(level):
+        if logger.disabled:
+            why = "the logger is disabled; set disable_existing_loggers to False in your dictConfig"
+        else:
+            limit = max(logger.getEffectiveLevel(), logger.manager.disable + 1)
+            why = f"its level is {logging.getLevelName(limit)}, and this record is {logging.getLevelName(level)}"
+        notice("unseen", f"records of LLM calls are not logged by {logger.name!r}: {why}")
+        return True
+    if not _has_handler(logger, level):
+        notice(
+            "unseen",
+            f"records of LLM calls reach no handler: neither {logger.name!r} nor a logger above it has one for "
+            f"{logging.getLevelName(level)}; logging.config.dictConfig(llmlog.dict_config(console=True)) sets one up",
+        )
+    return False  # logging's own last resort may still print it
+
+
+def _has_handler(logger: logging.Logger, level: int) -> bool:
+    above: logging.Logger | None = logger
+    while above is not None:
+        for handler in above.handlers:
+            if handler.level <= level:
+                return True
+        above = above.parent if above.propagate else None
+    return False
+
+
+def flush_handlers() -> None:
+    """Flush the handlers that see llmlog's records. Never raises."""
+    seen = set()
+    for name in (CALLS, EVENTS):
+        above: logging.Logger | None = logging.getLogger(name)
+        while above is not None:
+            for handler in above.handlers:
+                if id(handler) not in seen:
+                    seen.add(id(handler))
+                    try:
+                        handler.flush()
+                    except Exception as error:
+                        fault("flushing a handler", error)
+            above = above.parent if above.propagate else None

@@ -1,0 +1,321 @@
+"""Runs the detectors over texts and over objects at any depth, and puts a word in the place of what they find.
+
+The detectors' patterns are compiled when the first `Redactor` is made, not when this module is imported: an
+application pays for them with its first record, not with its start.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from llmlog.exceptions import UsageTypeError, UsageValueError, shown
+from llmlog.faults import fault
+from llmlog.plain import plain, text_of
+
+if TYPE_CHECKING:
+    from llmlog.redaction.detectors import Detector, Span
+
+__all__ = ["KEYS", "WITHHELD", "Redactor", "build", "configure", "current", "redact"]
+
+WITHHELD = "<withheld: redaction failed>"
+REDACTED = "<REDACTED>"
+
+KEYS = (
+    "password", "passwd", "passphrase", "pwd", "secret", "secret_key", "secret_access_key", "api_key", "private_key",
+    "authorization", "cookie", "set-cookie", "access_token", "refresh_token", "auth_token", "session_token",
+    "bearer_token", "ssn",
+)  # fmt: skip
+"""Names whose value goes, whatever it is: in lower case, without `-` and `_`, also at the end of a longer name."""
+
+_MAX_DEPTH = 24
+_LONG = 10**11  # a number with twelve digits may be a card's
+_KNOWN_KEYS = 4096
+
+# What the name of a field says about its text; the detectors read it in front of the text.
+_HINTS = (
+    (re.compile(r"(?:phone|mobile|cell|fax|tel|telephone|whatsapp|msisdn)(?:number|no|nr)?$"), "phone: "),
+    (re.compile(r"(?:card|pan)(?:number|no|nr)?$"), "card: "),
+    (re.compile(r"(?:token|key|secret|credential)s?$"), None),  # its own name
+)
+
+
+class Redactor:
+    """Finds personal data and secrets, and replaces them: `<EMAIL>`, `<CARD>`, `<PHONE>`, `<IP>`, `<API_KEY>`.
+
+    `kinds`: the detectors to run (None: all). `patterns`: your own, name -> regular expression; the name in capitals
+    is what stands in the place. `keys`: names beside `KEYS` whose value is always replaced by `<REDACTED>`.
+    Neither method raises: what cannot be redacted becomes `WITHHELD`, and the fault is counted.
+    """
+
+    def __init__(
+        self,
+        kinds: Iterable[str] | None = None,
+        *,
+        patterns: Mapping[str, str | re.Pattern[str]] | None = None,
+        keys: Iterable[str] | None = None,
+    ) -> None:
+        names = list(dict.fromkeys([*KEYS, *_names("keys", keys)]))
+        self._set_up(_detectors(kinds), _patterns(patterns), names)
+
+    def _set_up(self, detectors: dict[str, Detector], patterns: dict[str, Detector], keys: list[str]) -> None:
+        from llmlog.redaction.detectors import pairs, squeezed  # late: see above
+
+        self._squeezed = squeezed
+        self._exact = frozenset(map(squeezed, keys))
+        self._endings = tuple(key for key in self._exact if len(key) >= 6)
+        self._finders: list[tuple[str, Detector]] = []
+        if keys:
+            self._finders.append((REDACTED, partial(pairs, stems=_stems(keys), judge=self._judge)))
+        self._finders += [(f"<{name.upper()}>", find) for name, find in {**detectors, **patterns}.items()]
+        self._known: dict[str, tuple[bool, str]] = {}
+        self.mark = os.urandom(8).hex()
+
+    def text(self, text: str) -> str:
+        """The text with everything found replaced; the same object where nothing was found."""
+        try:
+            return self._text(text if type(text) is str else text_of(text))
+        except Exception as error:
+            fault("redacting", error)
+            return WITHHELD
+
+    def value(self, value: Any) -> Any:
+        """The same object where nothing was found in it at any depth, a redacted plain copy otherwise."""
+        return self._safely(value, "")
+
+    def field(self, name: str, value: Any) -> Any:
+        """`value`, as the field `name` of a mapping or of a record: the name may say that it goes."""
+        try:
+            drop, hint = self._known.get(name) or self._learn(name)
+        except Exception as error:
+            fault("redacting", error)
+            return WITHHELD
+        if drop:
+            return value if value is None or value is REDACTED else REDACTED
+        return self._safely(value, hint)
+
+    def _safely(self, value: Any, hint: str) -> Any:
+        try:
+            kind = type(value)
+            if kind is str or kind is int or kind is float or kind is bool or value is None:
+                return self._walk(value, hint)
+            flat = plain(value)
+            clean = self._walk(flat, hint)
+            if clean is flat and not self._shows_more(value, _MAX_DEPTH, set()):
+                return value
+            return clean
+        except Exception as error:
+            fault("redacting", error)
+            return WITHHELD
+
+    def _walk(self, flat: Any, hint: str = "") -> Any:
+        """Plain data, redacted; the same object where nothing was found."""
+        if isinstance(flat, str):
+            return self._text(flat, hint)
+        if isinstance(flat, (int, float)):
+            return self._number(flat, hint)
+        if isinstance(flat, list):
+            items = [self._walk(item, hint) for item in flat]
+            return flat if all(map(_same, items, flat)) else items
+        if isinstance(flat, dict):
+            return self._walk_dict(flat)
+        return flat
+
+    def _walk_dict(self, flat: dict[str, Any]) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        changed = False
+        for key, item in flat.items():
+            drop, hint = self._known.get(key) or self._learn(key)
+            if drop:
+                clean = item if item is None or item == REDACTED else REDACTED
+            else:
+                clean = self._walk(item, hint)
+            name = self._text(key)
+            changed = changed or clean is not item or name is not key
+            while name in made:  # two keys that have become one: keep both values
+                name += "_"
+            made[name] = clean
+        return made if changed else flat
+
+    def _number(self, number: float, hint: str) -> Any:
+        if -_LONG < number < _LONG and not (hint and abs(number) >= 1_000_000):
+            return number
+        if isinstance(number, float) and not number.is_integer():
+            return number  # also what is not finite
+        digits = str(int(number))
+        clean = self._text(digits, hint)
+        return number if clean is digits else clean
+
+    def _shows_more(self, value: Any, depth: int, seen: set[int]) -> bool:
+        """Whether `str()` of an object inside shows what its plain form does not, or the plain form was cut."""
+        kind = type(value)
+        if kind is str or kind is int or kind is float or kind is bool or value is None or id(value) in seen:
+            return False
+        if kind in (dict, list, tuple, set, frozenset):
+            seen.add(id(value))
+            members = [*value.keys(), *value.values()] if kind is dict else list(value)
+            return depth <= 0 or any(self._shows_more(member, depth - 1, seen) for member in members)
+        text = text_of(value)
+        return self._text(text) is not text
+
+    def _learn(self, key: str) -> tuple[bool, str]:
+        """What a name says: whether the value goes, and what to read in front of it."""
+        name = self._squeezed(key)
+        single = name.removesuffix("s")
+        drop = name in self._exact or single in self._exact or name.endswith(self._endings)
+        drop = drop or single.endswith(self._endings)
+        hint = next((f"{key}: " if text is None else text for ending, text in _HINTS if ending.search(name)), "")
+        if len(self._known) >= _KNOWN_KEYS:
+            self._known.clear()
+        if len(key) <= 64:
+            self._known[key] = drop, hint
+        return drop, hint
+
+    def _judge(self, name: str, value: str) -> bool:
+        return (self._known.get(name) or self._learn(name))[0]
+
+    def _text(self, text: str, hint: str = "") -> str:
+        probe = hint + text
+        spans = [(start, end, word) for word, find in self._finders for start, end in find(probe)]
+        if not spans:
+            return text
+        pieces, at = [], len(hint)
+        for start, end, word in _merged(spans):
+            if end > at:
+                pieces += (probe[at : max(start, at)], word)
+                at = end
+        return "".join(pieces) + probe[at:] if pieces else text
+
+
+def _merged(spans: list[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
+    """Spans in order, those that overlap made one: with the word of the longest, of the first among equals."""
+    spans.sort(key=lambda span: span[0])
+    start, end, word = spans[0]
+    longest = end - start
+    for next_start, next_end, next_word in spans[1:]:
+        if next_start >= end:
+            yield start, end, word
+            start, end, word = next_start, next_end, next_word
+            longest = end - start
+            continue
+        if next_end - next_start > longest:
+            word, longest = next_word, next_end - next_start
+        end = max(end, next_end)
+    yield start, end, word
+
+
+def _same(one: object, other: object) -> bool:
+    return one is other
+
+
+def _matches(text: str, pattern: re.Pattern[str]) -> Iterator[Span]:
+    return (found.span() for found in pattern.finditer(text) if found.end() > found.start())
+
+
+def _stems(keys: Iterable[str]) -> tuple[str, ...]:
+    """The texts of which one must be there where a key is written out, in any of its spellings; none within another."""
+    parts = [re.split("[-_. ]+", key.lower()) for key in keys]
+    spellings = {joint.join(part) for part in parts for joint in ("", "_", "-", " ")}
+    return tuple(one for one in spellings if not any(other in one for other in spellings if other != one))
+
+
+def _names(what: str, names: Iterable[str] | None) -> list[str]:
+    if names is None:
+        return []
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+        raise UsageTypeError(f"{what} must be a list of names, not {shown(names)}")
+    made = list(names)
+    for name in made:
+        if not isinstance(name, str):
+            raise UsageTypeError(f"{what} must hold names, not {shown(name)}")
+        if not name.strip("-_. "):
+            raise UsageValueError(f"{what} holds an empty name: {shown(name)}")
+    return made
+
+
+def _detectors(kinds: Iterable[str] | None) -> dict[str, Detector]:
+    from llmlog.redaction.detectors import DETECTORS  # late: see above
+
+    if kinds is None:
+        return DETECTORS
+    chosen = _names("kinds", kinds)
+    for kind in chosen:
+        if kind not in DETECTORS:
+            raise UsageValueError(f"no kind of personal data: {shown(kind)}; there are {', '.join(sorted(DETECTORS))}")
+    return {kind: find for kind, find in DETECTORS.items() if kind in chosen}
+
+
+def _patterns(patterns: Mapping[str, str | re.Pattern[str]] | None) -> dict[str, Detector]:
+    if patterns is None:
+        return {}
+    if not isinstance(patterns, Mapping):
+        raise UsageTypeError(f"patterns must map names to regular expressions, not {shown(patterns)}")
+    made: dict[str, Detector] = {}
+    for name, pattern in patterns.items():
+        if not isinstance(name, str) or not name.isidentifier():
+            raise UsageValueError(f"the name of a pattern must be an identifier, not {shown(name)}")
+        try:
+            compiled = re.compile(pattern)
+        except re.error as error:
+            raise UsageValueError(f"pattern {name} is no regular expression: {shown(pattern)}: {error}") from None
+        except TypeError:
+            raise UsageTypeError(f"pattern {name} must be a regular expression, not {shown(pattern)}") from None
+        if not isinstance(compiled.pattern, str):
+            raise UsageTypeError(f"pattern {name} must be one for text, not {shown(pattern)}")
+        made[name] = partial(_matches, pattern=compiled)
+    return made
+
+
+_OPTIONS = ("kinds", "patterns", "keys")
+
+
+def build(option: Any = None) -> Redactor:
+    """A `Redactor` from what a configuration says.
+
+    None or True: all kinds. False: nothing is found. A list: these kinds. A mapping: its `kinds`, `patterns` and `keys`.
+    """
+    if isinstance(option, Redactor):
+        return option
+    if option is None or option is True:
+        return Redactor()
+    if option is False:
+        nothing = Redactor.__new__(Redactor)
+        nothing._set_up({}, {}, [])
+        return nothing
+    if isinstance(option, Mapping):
+        for name in option:
+            if name not in _OPTIONS:
+                raise UsageValueError(f"no option of redaction: {shown(name)}; there are {', '.join(_OPTIONS)}")
+        return Redactor(**option)
+    return Redactor(_names("redaction", option))
+
+
+_configured: Redactor | None = None
+
+
+def configure(redactor: Redactor) -> None:
+    """Make this the redactor of `redact()` and of every `RedactFilter` that has none of its own."""
+    global _configured
+    if not isinstance(redactor, Redactor):
+        raise UsageTypeError(f"a Redactor is needed here, not {shown(redactor)}")
+    _configured = redactor
+
+
+def current() -> Redactor:
+    """The configured redactor; one that finds every kind, where none was configured."""
+    global _configured
+    if _configured is None:
+        _configured = Redactor()
+    return _configured
+
+
+def redact(value: Any) -> Any:
+    """`value`, text or any object, with personal data and secrets replaced: `<EMAIL>`, `<CARD>`, `<REDACTED>`, ...
+
+    The same object where nothing was found, a redacted plain copy otherwise. Never raises: what cannot be redacted
+    comes back as `<withheld: redaction failed>`.
+    """
+    return current().value(value)

@@ -1,0 +1,181 @@
+"""Every field that llmlog writes, in one table: its meaning, its other spellings, where the backends keep it.
+
+The spellings are OpenTelemetry's (attributes, and the names of its log data model such as `Body`) and ECS's;
+where they have no name for a thing it is `llmlog.<name>`.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Field", "FIELDS", "STANDARD_ATTRIBUTES", "attribute_name"]
+
+Loki = Literal["label", "metadata", "line"]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of the flat schema."""
+
+    name: str
+    type: str
+    """As a Python annotation: `str`, `int`, `float`, `bool`, `list[str]`, `str | list[str]`."""
+    unit: str | None
+    """`ms`, `tokens`, `tokens/s`, `USD`, `characters`; None for bare counts and what is no quantity."""
+    meaning: str
+    otel: str
+    ecs: str
+    loki: Loki
+    """`label`: few values, indexed; `metadata`: ids; `line`: the rest."""
+    elasticsearch: str
+    """The type in the mapping of an index."""
+
+
+_ELASTICSEARCH = {"str": "keyword", "int": "long", "float": "double", "bool": "boolean"}
+
+
+def _field(
+    name: str,
+    type: str,
+    meaning: str,
+    *,
+    unit: str | None = None,
+    otel: str | None = None,
+    ecs: str | None = None,
+    loki: Loki = "line",
+    elasticsearch: str | None = None,
+) -> Field:
+    ours = f"llmlog.{name}"
+    kept_as = elasticsearch or _ELASTICSEARCH.get(type, "keyword")
+    return Field(name, type, unit, meaning, otel or ours, ecs or ours, loki, kept_as)
+
+
+def _both(
+    name: str, type: str, meaning: str, spelling: str, *, unit: str | None = None, loki: Loki = "line"
+) -> Field:
+    return _field(name, type, meaning, unit=unit, otel=spelling, ecs=spelling, loki=loki)
+
+
+_TABLE = (
+    # Every line
+    _field(
+        "timestamp", "str", "when the record was made: RFC 3339, UTC, microseconds", otel="Timestamp",
+        ecs="@timestamp", elasticsearch="date",
+    ),
+    _field("level", "str", "the level's name", otel="SeverityText", ecs="log.level", loki="label"),
+    _field("logger", "str", "the logger's name", otel="InstrumentationScope", ecs="log.logger"),
+    _field("message", "str", "the message, for people", otel="Body", ecs="message", elasticsearch="text"),
+    _field("service", "str", "the service that logs", otel="service.name", ecs="service.name", loki="label"),
+    _field(
+        "env", "str", "its environment, such as production", otel="deployment.environment.name",
+        ecs="service.environment", loki="label",
+    ),
+    _both("error_type", "str", "the exception's qualified name; built-in: without a module", "error.type"),
+    _field(
+        "error_message", "str", "the exception's text", otel="exception.message", ecs="error.message",
+        elasticsearch="text",
+    ),
+    _field(
+        "error_stack_trace", "str", "the whole traceback: causes, groups and notes included",
+        otel="exception.stacktrace", ecs="error.stack_trace", elasticsearch="text",
+    ),
+    _field("stack_info", "str", "the stack of the logging call, where asked for", otel="code.stacktrace",
+           elasticsearch="text"),
+    _field("truncated", "bool", "true where texts were cut, or fields left out, to keep the line short"),
+    # Every record of llmlog
+    _field("event", "str", "the kind of record, such as llm.call", otel="EventName", ecs="event.action"),
+    _field("record_id", "str", "unique: the key for deduplication", otel="log.record.uid", ecs="event.id",
+           loki="metadata"),
+    # The request's context; all but the first are the user's to bind
+    _field("request_id", "str", "the request that the work was done for", loki="metadata"),
+    _both("user_id", "str", "the user who asked", "user.id", loki="metadata"),
+    _field("conversation_id", "str", "the conversation or session", otel="gen_ai.conversation.id",
+           loki="metadata"),
+    _field("prompt_name", "str", "the prompt template's name", otel="gen_ai.prompt.name"),
+    _field("prompt_version", "str", "the prompt template's version"),
+    _field("feature", "str", "the feature of the application that asked"),
+    _field("trace_id", "str", "the trace, as 32 hexadecimal digits", otel="TraceId", ecs="trace.id",
+           loki="metadata"),
+    _field("span_id", "str", "the span, as 16 hexadecimal digits", otel="SpanId", ecs="span.id",
+           loki="metadata"),
+    # The call
+    _field("call_id", "str", "the call: joins feedback, tools and attempts to it", loki="metadata"),
+    _field("parent_id", "str", "the logical call that this attempt belongs to", loki="metadata"),
+    _both("operation", "str", "what was asked for, such as chat or embeddings", "gen_ai.operation.name"),
+    _both("provider", "str", "the provider's name", "gen_ai.provider.name"),
+    _both("model", "str", "the model asked for", "gen_ai.request.model"),
+    _both("response_model", "str", "the model that answered", "gen_ai.response.model"),
+    _both("response_id", "str", "the provider's id of the answer", "gen_ai.response.id", loki="metadata"),
+    _field("streamed", "bool", "whether the answer was streamed", otel="gen_ai.request.stream"),
+    _field("attempt", "int", "which attempt of its logical call: 1 is the first"),
+    _both("temperature", "float", "the sampling temperature asked for", "gen_ai.request.temperature"),
+    _both("max_tokens", "int", "the most tokens to answer with", "gen_ai.request.max_tokens", unit="tokens"),
+    # How it ended
+    _field("outcome", "str", "completed, aborted, incomplete, error, cancelled or lost"),
+    _field(
+        "ended_by", "str",
+        "exhausted, close, context_exit, loop_left, garbage_collected, exception, consumer_exception, "
+        "cancellation, client_disconnect, interpreter_exit or recovery",
+    ),
+    _both(
+        "finish_reason", "str | list[str]", "the provider's own word; a list where there are several choices",
+        "gen_ai.response.finish_reasons",
+    ),
+    _field("refused", "bool", "true where the model refused"),
+    _field("content_filtered", "bool", "true where the provider's filter cut the answer"),
+    _both("http_status", "int", "the status of a failed HTTP exchange", "http.response.status_code"),
+    # Time
+    _field("latency_ms", "float", "from the start of the call to its end", unit="ms", ecs="event.duration"),
+    _field("ttft_ms", "float", "from the start of the call to the first content", unit="ms",
+           otel="gen_ai.response.time_to_first_chunk"),
+    _field("max_gap_ms", "float", "the longest wait between two chunks", unit="ms"),
+    _field("tokens_per_second", "float", "output tokens by the time they took", unit="tokens/s"),
+    _field("wait_ms", "float", "time spent waiting for the provider", unit="ms"),
+    _field("consumer_ms", "float", "time in the consumer's hands between two chunks", unit="ms"),
+    _field("chunks", "int", "chunks delivered"),
+    _field("content_chunks", "int", "chunks delivered that had content"),
+    _field("unread_chunks", "int", "chunks that llmlog could not read, delivered all the same"),
+    # Tokens and money
+    _both("input_tokens", "int", "input, cached tokens included", "gen_ai.usage.input_tokens", unit="tokens"),
+    _both("output_tokens", "int", "output, reasoning included", "gen_ai.usage.output_tokens", unit="tokens"),
+    _field("cache_read_tokens", "int", "input read from the provider's cache", unit="tokens",
+           otel="gen_ai.usage.cache_read.input_tokens"),
+    _field("cache_write_tokens", "int", "input written to the provider's cache", unit="tokens",
+           otel="gen_ai.usage.cache_write.input_tokens"),
+    _field("reasoning_tokens", "int", "output spent on reasoning", unit="tokens",
+           otel="gen_ai.usage.reasoning.output_tokens"),
+    _field("total_tokens", "int", "input and output together", unit="tokens"),
+    _field("usage_source", "str", "whose counts these are: provider, estimated or mixed"),
+    _field("cost_usd", "float", "the price of the call; absent where it is not known", unit="USD"),
+    _field("cost_source", "str", "the price table's name and version"),
+    _field("cost_partial", "bool", "true where the cost is a lower bound"),
+    # What was said
+    _field("prompt_length", "int", "length of the prompt", unit="characters"),
+    _field("response_length", "int", "length of the visible answer, a refusal included", unit="characters"),
+    _field("reasoning_length", "int", "length of the reasoning that was shown", unit="characters"),
+    _field("tool_calls", "int", "how many tool calls the model made"),
+    _field("tool_names", "list[str]", "the tools it called"),
+    _field("tool_arguments", "list[str]", "their arguments, redacted; only with capture",
+           elasticsearch="text"),
+    _field("prompt", "str", "the prompt, redacted and cut to size; only with capture", elasticsearch="text"),
+    _field("response", "str", "the answer, redacted and cut to size; only with capture",
+           elasticsearch="text"),
+)  # fmt: skip
+
+FIELDS: dict[str, Field] = {field.name: field for field in _TABLE}
+"""The table, by the field's name in the flat schema."""
+
+STANDARD_ATTRIBUTES: frozenset[str] = frozenset(
+    # taskName came with Python 3.12: a field's name must not depend on the version.
+    {*logging.LogRecord("", 0, "", 0, "", None, None).__dict__, "message", "asctime", "taskName"}
+)
+"""The attributes that any LogRecord has, or may get from a formatter."""
+
+_RENAMED = {name: f"{name}_" for name in STANDARD_ATTRIBUTES}
+
+
+def attribute_name(field: str) -> str:
+    """`field` as an attribute of a LogRecord: with a trailing underscore where that name is taken."""
+    return _RENAMED.get(field, field)

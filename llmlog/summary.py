@@ -1,0 +1,238 @@
+"""What is known of a call (`Facts`), and the one record that sums it up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from llmlog.answers import Answer
+from llmlog.context import Context
+from llmlog.figures import figures
+from llmlog.plain import text_of
+from llmlog.prompts import Prompt
+from llmlog.providers.base import Provider
+from llmlog.redaction import redact
+from llmlog.settings import Settings
+
+__all__ = ["Facts", "summary"]
+
+_LEFT_EARLY = frozenset({"close", "context_exit", "loop_left", "garbage_collected", "client_disconnect"})
+_CONSUMER_WENT = frozenset({*_LEFT_EARLY, "consumer_exception", "cancellation"})
+_MAX_ERROR = 500
+
+
+class Facts:
+    """The state of one call. Times are readings of `clock`, in seconds; None: has not happened.
+
+    `wait` is the time spent waiting for the provider, `gap` the longest wait after the first content. `is_left`:
+    its loop was left. `loops`: iterators that are alive. `unread`: chunks that could not be read. `part`: the same
+    call as an inner layer saw it. `driven`: an answer is coming in, or has come.
+    """
+
+    __slots__ = (
+        "answer", "call_id", "chunks", "clock", "context", "created", "disconnected", "driven", "ended", "ended_by",
+        "error", "fields", "first_content", "first_pull", "gap", "hide_usage", "is_left", "last", "loops", "model",
+        "part", "prompt", "provider", "reader", "settings", "started", "streamed", "trace", "unread", "wait",
+    )  # fmt: skip
+
+    answer: Answer
+    call_id: str
+    chunks: int
+    clock: Callable[[], float]
+    context: Context
+    created: float
+    disconnected: bool
+    driven: bool
+    ended: float | None
+    ended_by: str
+    error: BaseException | None
+    fields: dict[str, Any]
+    first_content: float | None
+    first_pull: float | None
+    gap: float
+    hide_usage: bool
+    is_left: bool
+    last: float
+    loops: int
+    model: str | None
+    part: Facts | None
+    prompt: Prompt
+    provider: str | None
+    reader: Provider
+    settings: Settings
+    started: float
+    streamed: bool
+    trace: dict[str, str]
+    unread: int
+    wait: float
+
+
+def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
+    """Level, message and fields of the record of an ended call."""
+    inner = call.part or call
+    # An outer layer that has turned the chunks into something else (text, say) knows less of the answer.
+    source = inner if inner.answer.usage is not None or call.reader.name in ("unknown", "text") else call
+    answer, reader = source.answer, source.reader
+    outcome, ended_by = _ending(call, answer, reader)
+    fields = {**inner.fields, **call.fields}
+    model = call.model or inner.model
+    provider = call.provider or inner.provider or (reader.name if reader.name != "unknown" else None)
+    prompt = call.prompt if call.prompt.input is not None else inner.prompt
+    status = _status(call.error) if outcome == "error" else None
+    if outcome == "error" and status is None and answer.error:
+        status = answer.error[2]
+    refused = status is not None and not call.chunks
+    fields.update(
+        figures(
+            answer, reader, prompt, provider=provider, model=model, refused=refused, settings=call.settings
+        )  # fmt: skip
+    )
+    streamed = call.streamed or inner.streamed
+    fields.update(
+        call_id=call.call_id,
+        operation=fields.get("operation", "chat"),
+        provider=provider,
+        model=model,
+        response_model=answer.model,
+        response_id=answer.response_id,
+        streamed=streamed,
+        outcome=outcome,
+        ended_by=ended_by,
+        http_status=status,
+        finish_reason=_finish_reason(answer),
+        refused=answer.refused or None,
+        content_filtered=answer.content_filtered or None,
+        chunks=call.chunks if streamed else None,
+        content_chunks=call.answer.content_chunks if streamed else None,
+        prompt_length=prompt.length(),
+        response_length=sum(map(len, answer.texts.values())),
+        reasoning_length=len(answer.reasoning) or None,
+        tool_calls=len(answer.tool_calls) or None,
+        tool_names=[tool.name for tool in answer.tool_calls.values()] or None,
+        unread_chunks=call.unread or None,
+    )
+    fields.update(_times(call, fields.get("output_tokens")))
+    if outcome in ("error", "cancelled") or call.error is not None:
+        fields.update(_error(call.error, answer))
+    if call.settings.capture:
+        fields.update(_captured(answer, prompt, call.settings.capture))
+    first = {"event": "llm.call", "record_id": call.call_id, **call.context.attributes(), **call.trace}
+    made = {**first, **{name: value for name, value in fields.items() if value is not None}}
+    made.pop("trace_flags", None)
+    made.update(event="llm.call", record_id=call.call_id)
+    return _level(outcome, ended_by), _message(made), made
+
+
+def _ending(call: Facts, answer: Answer, reader: Provider) -> tuple[str, str]:
+    """Outcome and ended_by: the table of endings."""
+    ended_by = call.ended_by
+    if call.disconnected and ended_by in _CONSUMER_WENT:
+        ended_by = "client_disconnect"
+    if ended_by == "exhausted":
+        if answer.error is not None:
+            return "error", ended_by
+        whole = answer.finished() or (not reader.ends and (call.chunks > 0 or not call.streamed))
+        return ("completed" if whole else "incomplete"), ended_by
+    if ended_by == "exception":
+        return "error", ended_by
+    if ended_by in _LEFT_EARLY and answer.finished():
+        return "completed", ended_by
+    if ended_by in ("cancellation", "client_disconnect"):
+        return "cancelled", ended_by
+    return ("lost" if ended_by == "recovery" else "aborted"), ended_by
+
+
+def _level(outcome: str, ended_by: str) -> int:
+    if outcome in ("error", "lost"):
+        return logging.ERROR
+    if outcome == "incomplete" or ended_by in ("consumer_exception", "cancellation", "interpreter_exit"):
+        return logging.WARNING
+    return logging.INFO
+
+
+def _times(call: Facts, output_tokens: int | None) -> dict[str, Any]:
+    ended = call.ended if call.ended is not None else call.last
+    times: dict[str, Any] = {"latency_ms": _ms(ended - call.started)}
+    if call.first_content is not None:
+        times["ttft_ms"] = _ms(call.first_content - call.started)
+    if call.chunks and call.first_pull is not None:
+        times["wait_ms"] = _ms(call.wait)
+        times["consumer_ms"] = _ms(call.last - call.first_pull - call.wait)
+        if call.first_content is not None and call.last > call.first_content:
+            times["max_gap_ms"] = _ms(call.gap)
+            # The model's own speed shows only where it was the one waited for: not behind a slow consumer, whose
+            # chunks lie ready when it comes for them.
+            if output_tokens and call.wait >= (call.last - call.first_pull) / 2:
+                times["tokens_per_second"] = round(output_tokens / (call.last - call.first_content), 1)
+    return times
+
+
+def _ms(seconds: float) -> float:
+    return round(max(0.0, seconds) * 1000, 3)
+
+
+def _finish_reason(answer: Answer) -> Any:
+    reasons = [answer.finish_reasons[choice] for choice in sorted(answer.finish_reasons)]
+    return reasons[0] if len(reasons) == 1 else reasons or None
+
+
+def _error(error: BaseException | None, answer: Answer) -> dict[str, Any]:
+    if error is not None:
+        kind = type(error)
+        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        message: str | None = text_of(error)
+    elif answer.error is not None:
+        name, message = answer.error[0] or "error", answer.error[1]
+    else:
+        return {}
+    # Here, not only in a filter: a provider's message quotes what was sent to it.
+    return {"error_type": name, "error_message": _cut(redact(message), _MAX_ERROR)[0] if message else None}
+
+
+def _status(error: BaseException | None) -> int | None:
+    for holder in (error, getattr(error, "response", None)):
+        for name in ("status_code", "status"):
+            status = getattr(holder, name, None)
+            if isinstance(status, int) and not isinstance(status, bool) and 400 <= status < 600:
+                return int(status)
+    return None
+
+
+def _captured(answer: Answer, prompt: Prompt, limit: int) -> dict[str, Any]:
+    """Prompt and response: redacted as a whole (pieces of a number may lie in two chunks), then cut."""
+    captured: dict[str, Any] = {}
+    if prompt.input is not None:
+        captured["prompt"], cut = _cut(redact(str(prompt)), limit)
+        captured["prompt_cut"] = cut or None
+    texts = [_cut(redact(str(answer.texts[choice])), limit) for choice in sorted(answer.texts)]
+    captured["response"] = texts[0][0] if len(texts) == 1 else [text for text, _ in texts]
+    captured["response_cut"] = any(cut for _, cut in texts) or None
+    arguments = [_cut(redact(str(tool.arguments)), limit)[0] for tool in answer.tool_calls.values()]
+    captured["tool_arguments"] = arguments or None
+    return {name: value for name, value in captured.items() if value is not None}
+
+
+def _cut(text: Any, limit: int) -> tuple[str, bool]:
+    text = text_of(text)
+    return (text, False) if len(text) <= limit else (text[: limit - 1] + "…", True)
+
+
+def _message(fields: dict[str, Any]) -> str:
+    name = fields.get("model") or fields.get("response_model") or fields.get("provider") or "LLM call"
+    said = f"{name} {fields['outcome']}"
+    if fields["outcome"] != "completed" or fields["ended_by"] != "exhausted":
+        said += f" ({fields['ended_by']})"
+    if error := fields.get("error_type"):
+        said += f", {error}"
+    said += f" in {_duration(fields['latency_ms'])}"
+    mark = "" if fields.get("usage_source") == "provider" else "~"
+    if (output := fields.get("output_tokens")) is not None:
+        said += f", {mark}{fields.get('input_tokens', '?')} + {output} tokens"
+    if (cost := fields.get("cost_usd")) is not None:
+        said += f", {'at least ' if fields.get('cost_partial') else ''}${cost:.6f}"
+    return said
+
+
+def _duration(milliseconds: float) -> str:
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"

@@ -1,0 +1,67 @@
+"""The examples, run as their readers run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(example: str, folder: Path) -> str:
+    """Run the example in `folder`, without a key of a real provider; gives what it printed."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
+    environment["PYTHONPATH"] = str(ROOT)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / example)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    return done.stdout
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    """The records in the file."""
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_quickstart(tmp_path: Path) -> None:
+    """One call, left after a sentence: one record, with estimated tokens, a cost and no address in it."""
+    printed = run("quickstart.py", tmp_path)
+    (record,) = read(tmp_path / "quickstart.jsonl")
+    assert printed.startswith("Your parcel left our warehouse this morning.\n")
+    assert json.loads(printed.splitlines()[-1]) == record
+    assert (record["outcome"], record["ended_by"]) == ("aborted", "loop_left")
+    assert (record["feature"], record["user_id"], record["service"]) == ("quickstart", "ann", "quickstart")
+    assert record["usage_source"] == "estimated"
+    assert record["output_tokens"] > 5
+    assert record["cost_usd"] > 0
+
+
+def test_the_demo(tmp_path: Path) -> None:
+    """All its checks hold, nothing is printed on stderr, and the output is fit for a log file."""
+    printed = run("demo.py", tmp_path)
+    assert printed.count("\nok ") >= 7
+    assert "FAILED" not in printed
+    assert "\x1b" not in printed
+    assert max(map(len, printed.splitlines())) <= 110
+    calls = [r for r in read(tmp_path / ".demo" / "llmlog.jsonl") if r.get("event") == "llm.call"]
+    endings = {(call["outcome"], call["ended_by"]) for call in calls}
+    assert endings >= {
+        ("completed", "exhausted"),
+        ("aborted", "loop_left"),
+        ("cancelled", "client_disconnect"),
+        ("incomplete", "exhausted"),
+        ("error", "exception"),
+    }
+    assert all(call["request_id"] in printed or call["request_id"][:8] in printed for call in calls)
+    assert {call["usage_source"] for call in calls} == {"provider", "estimated"}

@@ -1,0 +1,233 @@
+"""Counts and costs against what providers reported for recorded requests, and genai-prices' own answers.
+
+The cases are not part of the project. Where their folder is missing the tests are skipped, unless
+LLMLOG_REQUIRE names "cases". Run with -s to see the figures.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from statistics import median
+from types import ModuleType
+from typing import Any
+
+import genai_prices
+import pytest
+
+from llmlog.costs import cost
+from llmlog.tokens import TokenCount, count_text, count_tokens
+
+Row = dict[str, Any]
+
+
+@pytest.fixture
+def rows(cases: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Iterator[Row]]:
+    """Reads one file of the recorded cases."""
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", ResourceWarning
+        )  # looking for its folder, the loader leaves a file open
+        monkeypatch.setenv("LLMLOG_CASES", cases.root())
+    return cases.rows  # type: ignore[no-any-return]
+
+
+def share(name: str, pairs: list[tuple[int, int]], close: Callable[[int, int], bool]) -> float:
+    """The share of (counted, reported) that are close; printed."""
+    assert pairs, name
+    result = sum(close(*pair) for pair in pairs) / len(pairs)
+    print(f"{name}: {result:.1%} of {len(pairs)}")
+    return result
+
+
+def prompts(rows: Callable[[str], Iterator[Row]], kind: str) -> list[tuple[TokenCount, int]]:
+    """(counted, reported) of the recorded chat requests of one kind."""
+    return [
+        (
+            count_tokens(row["messages"], row["model"], tools=row.get("tools") or row.get("functions")),
+            row["usage"]["prompt_tokens"],
+        )
+        for row in rows("tokens/chat_prompt_tokens")
+        if row["kind"] == kind
+    ]
+
+
+def test_chat_prompts_of_text(rows: Callable[[str], Iterator[Row]]) -> None:
+    """Most are exact, nearly all within two tokens, and what is called exact nearly always is."""
+    pairs = prompts(rows, "text")
+    assert share("chat text, exact", [*pairs], lambda a, b: a == b) >= 0.85
+    assert share("chat text, within 2 or 2 %", [*pairs], lambda a, b: abs(a - b) <= max(2, 0.02 * b)) >= 0.95
+    claimed = [(count, reported) for count, reported in pairs if count.exact]
+    assert share("chat text called exact, and exact", [*claimed], lambda a, b: a == b) >= 0.95
+
+
+def test_chat_prompts_with_tools(rows: Callable[[str], Iterator[Row]]) -> None:
+    """Tool definitions and calls are within five percent, and marked as estimates."""
+    pairs = prompts(rows, "tools")
+    assert share("chat with tools, within 5 %", [*pairs], lambda a, b: abs(a - b) <= 0.05 * b) >= 0.80
+    assert not any(count.exact for count, _ in pairs)
+
+
+def test_completions(rows: Callable[[str], Iterator[Row]]) -> None:
+    """The text of an answer gives the completion's tokens, those of reasoning aside."""
+    pairs = []
+    for row in rows("tokens/chat_prompt_tokens"):
+        if (
+            row.get("completion_text_tokens")
+            and len(row["outputs"]) == 1
+            and not row["outputs"][0]["tool_calls"]
+        ):
+            details = row["usage"].get("completion_tokens_details") or {}
+            reported = row["usage"]["completion_tokens"] - (details.get("reasoning_tokens") or 0)
+            pairs.append((count_text(row["outputs"][0]["text"] or "", row["model"], answer=True), reported))
+    assert share("completions, within 1", [*pairs], lambda a, b: abs(a - b) <= 1) >= 0.97
+
+
+def test_embeddings(rows: Callable[[str], Iterator[Row]]) -> None:
+    """Inputs of embeddings are exact, but for the empty text, for which the provider charges a token."""
+    pairs = [
+        (count_tokens(row["input"], row["model"]), row["usage"]["prompt_tokens"])
+        for row in rows("tokens/embedding_tokens")
+        if row["input"] != ""
+    ]
+    assert share("embeddings, exact", [*pairs], lambda a, b: a == b) == 1.0
+
+
+def test_responses_of_text(rows: Callable[[str], Iterator[Row]]) -> None:
+    """The text input of a response, with its instructions, is within five percent."""
+    pairs = []
+    for row in rows("tokens/responses_usage"):
+        request = row["request"]
+        items = request.get("input")
+        hidden = {"tools", "previous_response_id", "conversation", "prompt"} & {
+            k for k in request if request[k]
+        }
+        format_ = (request.get("text") or {}).get("format") or {}
+        if items is None or hidden or format_.get("type", "text") != "text":
+            continue
+        if isinstance(items, str):
+            items = [{"role": "user", "content": items}]
+        if any(
+            kind in json.dumps(items) for kind in ('"input_image"', '"input_file"', '"type": "reasoning"')
+        ):
+            continue
+        if request.get("instructions"):
+            items = [{"role": "system", "content": request["instructions"]}, *items]
+        pairs.append((count_tokens(items, row["model"]), row["usage"]["input_tokens"]))
+    assert share("responses text, within 5 %", [*pairs], lambda a, b: abs(a - b) <= 0.05 * b) >= 0.80
+
+
+def test_estimates_for_claude(rows: Callable[[str], Iterator[Row]]) -> None:
+    """What the request holds (no images, hosted tools or thinking) is estimated well, and marked."""
+    errors = []
+    for row in rows("tokens/anthropic_usage"):
+        request, usage = row["request"], row["usage"]
+        tools = request.get("tools") or []
+        hosted = any(tool.get("type") not in (None, "custom") for tool in tools) or "mcp_servers" in request
+        media = any(kind in json.dumps(request["messages"]) for kind in ('"image"', '"document"', "mcp_"))
+        if hosted or media or request.get("thinking"):
+            continue
+        system = request.get("system")
+        messages = [*([{"role": "system", "content": system}] if system else []), *request["messages"]]
+        counted = count_tokens(messages, row["model"], tools=tools)
+        assert not counted.exact
+        reported = sum(
+            usage.get(name) or 0
+            for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+        )
+        errors.append(abs(counted - reported) / reported)
+    print(f"claude, median error: {median(errors):.1%} of {len(errors)}")
+    assert median(errors) <= 0.12
+
+
+# genai-prices' names -> ours. What has no name of ours must be absent, or priced as what it is a part of.
+NAMES = {
+    "input_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+    "cache_read_tokens": "cache_read_tokens",
+    "cache_write_tokens": "cache_write_tokens",
+    "output_reasoning_tokens": "reasoning_tokens",
+}
+PARTS = {"cache_write_5m_tokens", "input_text_tokens", "output_text_tokens"}
+PROVIDERS = {
+    "azure_openai": "azure.ai.openai",
+    "gemini": "gcp.gemini",
+    "vertex": "gcp.vertex_ai",
+    "bedrock": "aws.bedrock",
+    "xai": "x_ai",
+    "mistral": "mistral_ai",
+}
+IDS = {"azure_openai": "azure", "gemini": "google", "vertex": "google", "bedrock": "aws", "xai": "x-ai"}
+AT = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+def theirs(usage: Row, model: str, provider: str | None, at: datetime) -> Decimal | None:
+    """The answer of the installed genai-prices; None where it has no price."""
+    try:
+        found = genai_prices.calc_price(
+            genai_prices.Usage(**usage), model, provider_id=provider, genai_request_timestamp=at
+        )
+    except LookupError:
+        return None
+    return found.total_price if vars(found.model_price) else None
+
+
+def compare(usage: Row, model: str, provider: str | None, named: str | None, at: datetime) -> bool:
+    """Whether a recorded usage could be compared; if so, it costs what genai-prices says."""
+    if any(count and name not in NAMES and name not in PARTS for name, count in usage.items()):
+        return False
+    expected = theirs(usage, model, named, at)
+    if expected is None:
+        return False
+    ours = {NAMES[name]: count for name, count in usage.items() if name in NAMES}
+    found = cost(ours, model, provider=provider, at=at)
+    assert found is not None, (model, provider)
+    assert abs(found - expected) < Decimal("5e-7"), (model, provider, usage)
+    return True
+
+
+def test_costs_of_recorded_streams(rows: Callable[[str], Iterator[Row]]) -> None:
+    """The usage of each recorded stream costs what genai-prices says, with our names of providers."""
+    compared = [
+        compare(
+            row["genai_usage"],
+            row["model"],
+            PROVIDERS.get(row["provider"], row["provider"]),
+            IDS.get(row["provider"], row["provider"]),
+            AT,
+        )
+        for row in rows("cost/stream_costs")
+        if "genai_usage" in row
+    ]
+    print(f"stream costs: {sum(compared)} of {len(compared)} compared")
+    assert sum(compared) > 0.9 * len(compared)
+
+
+def test_costs_of_real_usages(rows: Callable[[str], Iterator[Row]]) -> None:
+    """So does each usage of genai-prices' own set, under each provider that prices it."""
+    compared = [
+        compare(extracted["usage"], row["model"], each["provider_id"], each["provider_id"], AT)
+        for row in rows("cost/genai_prices_real_usages")
+        for extracted in row["extracted"]
+        for each in extracted["extractors"]
+        if "input_price" in each
+    ]
+    print(f"real usages: {sum(compared)} of {len(compared)} compared")
+    assert sum(compared) > 0.9 * len(compared)
+
+
+def test_costs_of_genai_prices_own_tests(rows: Callable[[str], Iterator[Row]]) -> None:
+    """And each case of its own tests, at its own date."""
+    compared = []
+    for row in rows("cost/genai_prices_calc_cases"):
+        stated = row["kwargs"]
+        if set(stated) <= {"provider_id", "genai_request_timestamp"}:
+            at = stated.get("genai_request_timestamp")
+            provider = stated.get("provider_id")
+            when = datetime.fromisoformat(at) if at else AT
+            compared.append(compare(row["usage"], row["model_ref"], provider, provider, when))
+    print(f"genai-prices' tests: {sum(compared)} of {len(compared)} compared")
+    assert sum(compared) >= 15

@@ -1,0 +1,199 @@
+"""Whatever a record holds, one line of JSON comes out."""
+
+import dataclasses
+import datetime
+import decimal
+import enum
+import json
+import logging
+from collections import OrderedDict
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmlog import faults
+from llmlog.formatters import ConsoleFormatter, JSONFormatter
+from llmlog.plain import plain, text_of
+
+
+class Nasty:
+    """An object of which the chosen methods fail."""
+
+    def __init__(self, how: str) -> None:
+        self.__dict__["how"] = how
+
+    def _fail(self, *args: Any) -> Any:
+        raise {"key": KeyError, "recursion": RecursionError}.get(self.__dict__["how"], ValueError)("nasty")
+
+    __str__ = __repr__ = __bool__ = __len__ = __iter__ = __eq__ = __hash__ = __int__ = __float__ = _fail
+    __getattr__ = __getitem__ = __contains__ = __enter__ = __fspath__ = __format__ = __mod__ = _fail
+    __class__ = property(_fail)  # type: ignore[assignment]
+
+
+class Text(str):
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self
+
+    def __len__(self) -> int:
+        return -1
+
+    __repr__ = encode = split = isascii = __str__  # type: ignore[assignment]
+
+
+class Number(int):
+    def __str__(self) -> str:
+        raise ValueError("no digits")
+
+    __repr__ = __str__
+
+
+class Lying(dict):  # type: ignore[type-arg]
+    def items(self) -> Any:
+        return iter([1, 2, 3])
+
+    def __iter__(self) -> Any:
+        raise ValueError("no keys")
+
+
+class Odd(enum.Enum):
+    TEXT = "\ud800"
+    SET = frozenset({1})
+
+
+@dataclasses.dataclass
+class Pair:
+    left: Any
+    right: Any
+
+
+class Dumped:
+    model_fields: Any = {}
+
+    def __init__(self, dumped: Any) -> None:
+        self.dumped = dumped
+
+    def model_dump(self, **options: Any) -> Any:
+        return self.dumped
+
+
+class Silent(Exception):
+    def __str__(self) -> str:
+        raise ValueError("silent")
+
+
+def looped(value: list[Any]) -> list[Any]:
+    value.append({"loop": value})
+    return value
+
+
+texts = st.text() | st.text(st.characters(categories=["Cs", "Cc", "Co", "Zl", "So"])).map(str)
+leaves = (
+    st.none() | st.booleans() | st.integers() | st.integers(2**63 - 2, 2**65) | st.floats() | texts | st.binary()
+    | st.decimals() | st.datetimes() | st.times() | st.timedeltas() | st.uuids() | st.complex_numbers()
+    | st.sampled_from([*Odd, Odd, int, ..., NotImplemented, print, range(3), object(), decimal.Decimal("sNaN"),
+                       datetime.UTC, Silent(), Silent, memoryview(b"x"), iter([])])
+    | st.sampled_from(["value", "key", "recursion"]).map(Nasty) | texts.map(Text) | st.integers().map(Number)
+)  # fmt: skip
+keys = (
+    texts
+    | st.none()
+    | st.integers()
+    | st.booleans()
+    | st.floats()
+    | st.tuples(st.integers())
+    | texts.map(Text)
+)
+values = st.recursive(
+    leaves,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.lists(inner, max_size=4).map(looped) | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(keys, inner, max_size=4) | st.dictionaries(keys, inner, max_size=3).map(Lying)
+        | st.dictionaries(keys, inner, max_size=3).map(OrderedDict) | st.builds(Pair, inner, inner)
+        | inner.map(Dumped) | st.builds(ValueError, inner)
+    ),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@st.composite
+def exceptions(draw: st.DrawFn) -> Any:
+    error: BaseException = draw(st.sampled_from([ValueError, OSError, Silent]))(draw(leaves))
+    if draw(st.booleans()):
+        error = BaseExceptionGroup(draw(st.text()), [error])
+    if draw(st.booleans()):
+        error.__notes__ = draw(st.lists(values, max_size=2) | values)
+    if draw(st.booleans()):
+        error.__cause__ = error
+    try:
+        raise error
+    except BaseException as caught:
+        return draw(st.sampled_from([(type(caught), caught, caught.__traceback__), caught]))
+
+
+@st.composite
+def records(draw: st.DrawFn) -> logging.LogRecord:
+    made = logging.LogRecord("app", draw(st.sampled_from([10, 20, 30, 40, 50, 7])), "a.py", 1, "", None, None)
+    made.msg = draw(texts | values)
+    args = draw(
+        st.none() | st.lists(values, max_size=3).map(tuple) | st.dictionaries(texts, values, max_size=2)
+    )
+    made.args = args
+    made.exc_info = draw(st.none() | exceptions() | values)
+    names = st.sampled_from([*made.__dict__, "level", "timestamp", "truncated", "error_type", "event"]) | keys
+    made.__dict__.update(draw(st.dictionaries(names, values, max_size=4)))
+    return made
+
+
+def check(line: str) -> None:
+    def refuse(constant: str) -> Any:
+        raise AssertionError(f"{constant} is not JSON")
+
+    assert type(line) is str
+    assert "\n" not in line
+    assert isinstance(json.loads(line, parse_constant=refuse), dict)
+    assert isinstance(orjson.loads(line.encode()), dict)
+
+
+FORMATTERS = [
+    JSONFormatter(),
+    JSONFormatter(constants={"service": "shop"}, max_bytes=512),
+    JSONFormatter("%(asctime)s %(levelname)s %(message)s", rename_fields={"message": "@m"}, timestamp=True),
+    JSONFormatter(json_ensure_ascii=False, exc_info_as_array=True, reserved_attrs=[], max_bytes=2048),
+]
+
+
+@pytest.mark.parametrize("formatter", FORMATTERS, ids=["flat", "512 bytes", "renamed", "nothing reserved"])
+@given(made=records())
+def test_any_record_is_one_line_of_json(formatter: JSONFormatter, made: logging.LogRecord) -> None:
+    """Whatever the message, the arguments, the exception and the extras are; and none of it is a fault of ours."""
+    before = faults.counts()
+    line = formatter.format(made)
+    check(line)
+    assert len(line.encode()) <= formatter._max_bytes
+    assert faults.counts() == before
+
+
+@given(made=records())
+def test_any_record_is_readable(made: logging.LogRecord) -> None:
+    """The formatter for people always gives text, of which no line but the first starts where records start."""
+    before = faults.counts()
+    text = ConsoleFormatter(colors=False).format(made)
+    assert not any(ord(c) < 32 and c not in "\n\t" for c in text)
+    assert all(line.startswith("    ") for line in text.split("\n")[1:])
+    text.encode()
+    assert faults.counts() == before
+
+
+@given(value=values)
+def test_any_value_is_plain(value: Any) -> None:
+    """What comes out of plain() is JSON, and plain already."""
+    made = plain(value)
+    line = orjson.dumps(made)
+    assert orjson.loads(line) is not ...
+    assert plain(made) == made
+    text_of(value).encode()

@@ -1,0 +1,345 @@
+"""Call: sending, finishing, failing, layers, limits."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import threading
+from typing import Any
+
+import pytest
+from conftest import Records, answer, chunk, usage_chunk
+
+import llmlog
+from llmlog.answers import MAX_TEXT
+
+RESPONSE = {
+    "id": "chatcmpl-2",
+    "object": "chat.completion",
+    "model": "gpt-4o-mini-2024-07-18",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10},
+}
+
+
+class Refused(Exception):
+    """An HTTP error as SDKs raise them."""
+
+    status_code = 429
+
+
+def test_a_whole_answer_completes_the_call(calls: Records) -> None:
+    """finish() returns the response as it is and makes the record at once."""
+    with llmlog.call(model="gpt-4o-mini", input="Hi", feature="search") as call:
+        assert call.finish(RESPONSE) is RESPONSE
+        assert len(calls.records) == 1
+    record = calls.one()
+    assert (record["outcome"], record["ended_by"], record["levelno"]) == ("completed", "exhausted", logging.INFO)
+    assert (record["input_tokens"], record["output_tokens"], record["usage_source"]) == (9, 1, "provider")
+    assert record["streamed"] is False
+    assert record["feature"] == "search"
+    assert record["cost_usd"] == pytest.approx((9 * 0.15 + 1 * 0.6) / 1e6)
+    assert "chunks" not in record
+
+
+def test_a_failure_of_the_sending_is_the_end(calls: Records) -> None:
+    """A 429 before the first chunk has its record, with its status, and costs nothing."""
+    with pytest.raises(Refused), llmlog.call(model="gpt-4o-mini", input="Hi there"):
+        raise Refused("slow down, bob@example.com")
+    record = calls.one()
+    assert (record["outcome"], record["ended_by"], record["levelno"]) == ("error", "exception", logging.ERROR)
+    assert record["http_status"] == 429
+    assert record["error_type"].endswith("Refused")
+    assert record["error_message"] == "slow down, <EMAIL>"
+    assert (record["input_tokens"], record["output_tokens"], record["cost_usd"]) == (2, 0, 0.0)
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), KeyboardInterrupt()])
+def test_cancelling_the_sending(calls: Records, error: BaseException) -> None:
+    """A cancellation while the call is being sent."""
+    with pytest.raises(type(error)), llmlog.call():
+        raise error
+    record = calls.one()
+    assert (record["outcome"], record["ended_by"], record["levelno"]) == (
+        "cancelled", "cancellation", logging.WARNING)  # fmt: skip
+
+
+def test_a_block_without_an_answer(calls: Records) -> None:
+    """Leaving the block without an answer is leaving early."""
+    with llmlog.call():
+        pass
+    assert (calls.one()["outcome"], calls.one()["ended_by"]) == ("aborted", "context_exit")
+
+
+def test_the_stream_may_outlive_its_block(calls: Records) -> None:
+    """call().stream() goes on after the block, and ends by itself."""
+    with llmlog.call() as call:
+        stream = call.stream(answer("a", "b"))
+    assert calls.all() == []
+    assert len(list(stream)) == 5
+    assert calls.one()["outcome"] == "completed"
+
+
+def test_an_exception_in_the_block_while_the_stream_is_read(calls: Records) -> None:
+    """The consumer's own exception through the block."""
+    with pytest.raises(ZeroDivisionError), llmlog.call() as call:
+        for _ in call.stream(answer("a", "b")):
+            1 / 0
+    record = calls.one()
+    assert record["ended_by"] in ("consumer_exception", "loop_left")
+    assert record["outcome"] == "aborted"
+
+
+def test_async_block(calls: Records) -> None:
+    """The block works with async with."""
+
+    async def main() -> None:
+        async with llmlog.call(model="gpt-4o-mini") as call:
+            call.finish(RESPONSE)
+
+    asyncio.run(main())
+    assert calls.one()["outcome"] == "completed"
+
+
+def test_a_call_never_entered_has_no_record(calls: Records) -> None:
+    """Only what was begun is recorded."""
+    llmlog.call(model="gpt-4o-mini")
+    assert calls.all() == []
+
+
+def test_driven_by_hand(calls: Records) -> None:
+    """feed() and end() are enough for a driver of one's own; dropping it is an end too."""
+    call = llmlog.call()
+    for one in answer("a", "b"):
+        call.feed(one)
+    call.end("close")
+    call.end("exhausted")
+    assert (calls.one()["outcome"], calls.one()["ended_by"], calls.one()["chunks"]) == ("completed", "close", 5)
+    dropped = llmlog.call()
+    dropped.feed(chunk("a"))
+    del dropped
+    assert [record["ended_by"] for record in calls.all()] == ["close", "garbage_collected"]
+
+
+def test_many_threads_race_to_end_it(calls: Records) -> None:
+    """Exactly one record, whichever thread is first."""
+    for _ in range(20):
+        call = llmlog.call().begin()
+        barrier = threading.Barrier(8)
+
+        def end(call: llmlog.Call = call, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            call.end("close")
+
+        threads = [threading.Thread(target=end) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(calls.all()) == 20
+    assert len({record["record_id"] for record in calls.all()}) == 20
+
+
+def test_layers_make_one_record(calls: Records) -> None:
+    """The outermost layer owns the record, and the inner one adds what it knows."""
+    inner = llmlog.stream(answer("a", "b"), model="gpt-4o-mini", team="x")
+    for _ in llmlog.stream(inner, feature="search"):
+        pass
+    record = calls.one()
+    assert (record["feature"], record["team"], record["model"]) == ("search", "x", "gpt-4o-mini")
+    assert (record["output_tokens"], record["usage_source"]) == (2, "provider")
+
+
+def test_a_generator_that_makes_text_of_a_stream(calls: Records) -> None:
+    """A layer that turns chunks into text keeps the inner layer's usage, model and finish reason."""
+
+    def texts() -> Any:
+        for one in llmlog.stream(answer("a", "b"), model="gpt-4o-mini"):
+            for choice in one["choices"]:
+                if choice["delta"].get("content"):
+                    yield choice["delta"]["content"]
+
+    # The inner stream is an own call here: only wrapped clients ask whether they are inside another one.
+    assert "".join(llmlog.stream(texts())) == "ab"
+    assert len(calls.all()) == 2
+
+
+def test_context_of_the_start(calls: Records) -> None:
+    """The record has the context as it was when the call started."""
+    with llmlog.request("r1", user_id="u1"):
+        stream = llmlog.stream(answer("a"))
+        llmlog.bind(user_id="u2")
+        list(stream)
+    assert (calls.one()["request_id"], calls.one()["user_id"]) == ("r1", "u1")
+
+
+def test_names_that_a_log_record_has(calls: Records) -> None:
+    """Context fields and call fields with a LogRecord's own names get a trailing underscore."""
+    with llmlog.request(name="n", module="m"):
+        list(llmlog.stream(answer("a"), thread="t", args=(1,)))
+    record = calls.one()
+    assert (record["name_"], record["module_"], record["thread_"], record["args_"]) == ("n", "m", "t", (1,))
+    assert record["name"] == "llmlog.calls"
+
+
+def test_totals_of_a_request(calls: Records) -> None:
+    """A request knows what has been used under it; nested requests count in the outer one."""
+    with llmlog.request() as outer:
+        list(llmlog.stream(answer("a"), model="gpt-4o-mini"))
+        with llmlog.request():
+            list(llmlog.stream(answer("a", "b"), model="gpt-4o-mini"))
+    assert outer.request is not None
+    assert (outer.request.calls, outer.request.input_tokens, outer.request.output_tokens) == (2, 18, 3)
+    assert outer.request.cost_usd == pytest.approx((18 * 0.15 + 3 * 0.6) / 1e6)
+    assert len(calls.all()) == 2
+
+
+def test_usage_that_is_estimated(calls: Records) -> None:
+    """Without the provider's usage tokens are counted, marked, and priced."""
+    for _ in llmlog.stream(answer("Hello", " world", usage=False), model="gpt-4o", input=[
+        {"role": "user", "content": "Say hello"}]):  # fmt: skip
+        pass
+    record = calls.one()
+    assert (record["usage_source"], record["output_tokens"], record["input_tokens"]) == ("estimated", 2, 9)
+    assert record["cost_usd"] > 0
+    assert "cost_partial" not in record
+
+
+def test_an_estimate_without_the_input_is_a_lower_bound(calls: Records) -> None:
+    """Where the input is not known, the cost says that it is partial."""
+    list(llmlog.stream(answer("Hello", usage=False), model="gpt-4o"))
+    assert "input_tokens" not in calls.one()
+    assert calls.one()["cost_partial"] is True
+
+
+def test_a_placeholder_in_an_unfinished_stream(calls: Records) -> None:
+    """What was delivered counts, where a stream that was left has told less so far."""
+    early = {**chunk("Hello there, my friend"), "usage": {"prompt_tokens": 9, "completion_tokens": 1}}
+    for _ in llmlog.stream(iter([early, early]), model="gpt-4o"):
+        break
+    assert (calls.one()["usage_source"], calls.one()["output_tokens"]) == ("mixed", 5)
+
+
+def test_zero_is_not_missing(calls: Records) -> None:
+    """A provider's 0 is taken as it is."""
+    list(llmlog.stream([*answer("a", usage=False), usage_chunk(0, 0)], model="gpt-4o"))
+    record = calls.one()
+    assert (record["input_tokens"], record["output_tokens"], record["usage_source"]) == (0, 0, "provider")
+    assert record["cost_usd"] == 0.0
+
+
+def test_an_unknown_model_has_no_price(calls: Records) -> None:
+    """No cost where the price is unknown, never 0."""
+    chunks = [{**one, "model": "my-own-model"} for one in answer("a")]
+    list(llmlog.stream(chunks, model="my-own-model"))
+    assert "cost_usd" not in calls.one()
+
+
+def test_deployments_are_priced_by_their_model(calls: Records) -> None:
+    """An Azure deployment with a name of its own."""
+    llmlog.configure(deployments={"prod-chat": "gpt-4o-mini"})
+    list(llmlog.stream([{**one, "model": ""} for one in answer("a")], model="prod-chat"))
+    assert calls.one()["cost_usd"] == pytest.approx((9 * 0.15 + 1 * 0.6) / 1e6)
+    assert calls.one()["model"] == "prod-chat"
+
+
+def test_capture_is_off(calls: Records) -> None:
+    """Neither prompt nor response goes into a record unless asked for; their lengths do."""
+    list(llmlog.stream(answer("Hello"), input="Hi there"))
+    assert not {"prompt", "response", "tool_arguments"} & set(calls.one())
+    assert (calls.one()["prompt_length"], calls.one()["response_length"]) == (8, 5)
+
+
+def test_capture_is_redacted_and_cut(calls: Records) -> None:
+    """Personal data that lies across two chunks is found, because the joined text is redacted."""
+    llmlog.configure(capture=30)
+    messages = [{"role": "user", "content": "I am ann@example.com"}]
+    list(llmlog.stream(answer("Write to bob@exam", "ple.com, ", "or not, " * 9), input=messages))
+    record = calls.one()
+    assert record["prompt"] == "I am <EMAIL>"
+    assert record["response"] == "Write to <EMAIL>, or not, or …"
+    assert record["response_cut"] is True
+    assert "prompt_cut" not in record
+
+
+def test_several_choices(calls: Records) -> None:
+    """The text of each choice is captured by itself, and each has its finish reason."""
+    llmlog.configure(capture=True)
+    chunks = [chunk("a"), chunk("b", index=1), chunk("c"), chunk(finish="stop"), chunk(finish="length", index=1)]
+    list(llmlog.stream(chunks))
+    record = calls.one()
+    assert record["response"] == ["ac", "b"]
+    assert record["finish_reason"] == ["stop", "length"]
+    assert (record["outcome"], record["response_length"]) == ("completed", 3)
+
+
+def test_the_text_that_is_kept_is_bounded(calls: Records) -> None:
+    """Beyond the bound only the length is known, and the estimate follows it."""
+    piece = "word " * 2000
+    pieces = [piece] * (MAX_TEXT // len(piece) + 100)
+    list(llmlog.stream(iter(pieces), provider="text"))
+    assert calls.one()["response_length"] == len(piece) * len(pieces)
+    assert calls.one()["output_tokens"] == pytest.approx(2000 * len(pieces), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "shown"),
+    [
+        ({"model": 5}, TypeError, "5"),
+        ({"provider": "opnai"}, ValueError, "'opnai'"),
+        ({"provider": 5}, TypeError, "5"),
+        ({"input": 5}, TypeError, "5"),
+        ({"tools": "x"}, TypeError, "'x'"),
+    ],
+)
+def test_errors_of_use(arguments: dict[str, Any], error: type[Exception], shown: str) -> None:
+    """Wrong arguments are refused at the call, with the value in the message."""
+    with pytest.raises(error, match=shown):
+        llmlog.call(**arguments)
+    with pytest.raises(error, match=shown):
+        llmlog.stream([], **arguments)
+
+
+def test_flush_refuses_what_is_no_time() -> None:
+    """flush() takes seconds."""
+    with pytest.raises(TypeError, match="'soon'"):
+        llmlog.flush("soon")  # type: ignore[arg-type]
+
+
+def test_a_fault_of_ours_still_leaves_a_record(
+    calls: Records, monkeypatch: pytest.MonkeyPatch, faults_expected: dict[str, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where summing up fails, the record says so with what is certain."""
+    monkeypatch.setattr(llmlog.calls, "summary", lambda call: 1 / 0)
+    faults_expected["summing up a call"] = 1
+    with llmlog.request("r9"):
+        assert len(list(llmlog.stream(answer("a")))) == 4
+    record = calls.one()
+    assert (record["request_id"], record["ended_by"], record["event"]) == ("r9", "exhausted", "llm.call")
+    assert "summing up a call" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_a_child_process_leaves_the_parents_calls_alone(calls: Records) -> None:
+    """After a fork the open calls are the parent's, and a child's own calls have their records."""
+    stream = llmlog.stream(answer("a", "b"))
+    next(stream)
+    read, write = os.pipe()
+    if (child := os.fork()) == 0:
+        list(stream)
+        del stream
+        gc.collect()
+        before = len(calls.all())
+        list(llmlog.stream(answer("c")))
+        os.write(write, bytes([before, len(calls.all())]))
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert list(os.read(read, 2)) == [0, 1]
+    os.close(read)
+    os.close(write)
+    assert calls.all() == []
+    list(stream)
+    assert calls.one()["chunks"] == 5

@@ -1,0 +1,365 @@
+"""The request's context: scopes, decorators, binding, carrying."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import inspect
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from conftest import Records, answer
+
+import llmlog
+from llmlog.context import new_id
+
+
+def here() -> Any:
+    """The current request id, or None."""
+    return llmlog.current().get("request_id")
+
+
+def test_outside_a_request_there_is_nothing() -> None:
+    """The context is an empty read-only mapping."""
+    assert dict(llmlog.current()) == {}
+    assert llmlog.current().request is None
+    with pytest.raises(TypeError):
+        llmlog.current()["a"] = 1  # type: ignore[index]
+
+
+def test_a_scope_gives_its_context() -> None:
+    """request() yields the context, and takes it away again."""
+    with llmlog.request("r1", user_id="u1") as context:
+        assert context == {"request_id": "r1", "user_id": "u1"}
+        assert llmlog.current() is context
+    assert here() is None
+
+
+def test_a_fresh_id() -> None:
+    """Without an id there is a fresh one, 32 hexadecimal digits; no two are alike."""
+    with llmlog.request() as one, llmlog.request("x"), llmlog.request() as inherited:
+        assert len(one["request_id"]) == 32
+        assert inherited["request_id"] == "x"
+    assert len({new_id() for _ in range(1000)}) == 1000
+
+
+def test_nested_scopes_inherit() -> None:
+    """Fields are inherited, overridden, and back afterwards."""
+    with llmlog.request("r1", a=1, b=1):
+        with llmlog.request(b=2):
+            assert llmlog.current() == {"request_id": "r1", "a": 1, "b": 2}
+        assert llmlog.current() == {"request_id": "r1", "a": 1, "b": 1}
+
+
+def test_bind_and_unbind() -> None:
+    """They replace the current context, and a scope's end takes what was bound inside it."""
+    with llmlog.request("r1"):
+        llmlog.bind(a=1, b=2)
+        before = llmlog.current()
+        llmlog.unbind("a", "never there")
+        assert llmlog.current() == {"request_id": "r1", "b": 2}
+        assert before["a"] == 1
+    assert dict(llmlog.current()) == {}
+
+
+def test_bind_outside_a_request() -> None:
+    """Fields may be bound without a request too."""
+
+    def inside() -> None:
+        llmlog.bind(job="j1")
+        assert llmlog.current() == {"job": "j1"}
+        with llmlog.request("r1"):
+            assert llmlog.current() == {"job": "j1", "request_id": "r1"}
+
+    contextvars.copy_context().run(inside)
+
+
+def test_async_with() -> None:
+    """async with is the same."""
+
+    async def main() -> None:
+        async with llmlog.request("r1") as context:
+            await asyncio.sleep(0)
+            assert here() == context["request_id"] == "r1"
+        assert here() is None
+
+    asyncio.run(main())
+
+
+def test_tasks_do_not_see_each_other() -> None:
+    """Concurrent tasks each have their own context."""
+
+    async def one(name: str) -> str:
+        async with llmlog.request(name):
+            await asyncio.sleep(0)
+            llmlog.bind(who=name)
+            await asyncio.sleep(0)
+            return str(llmlog.current()["who"]) + str(here())
+
+    async def main() -> list[str]:
+        return await asyncio.gather(*(one(str(n)) for n in range(50)))
+
+    assert asyncio.run(main()) == [f"{n}{n}" for n in range(50)]
+
+
+def test_decorators() -> None:
+    """With and without brackets, on functions and coroutine functions; a fresh request for each call."""
+
+    @llmlog.request
+    def plain(a: int) -> tuple[int, str]:
+        """Its docstring."""
+        return a, str(here())
+
+    @llmlog.request(feature="f")
+    async def coroutine(a: int) -> tuple[int, str]:
+        await asyncio.sleep(0)
+        return a, llmlog.current()["feature"]
+
+    class Service:
+        @llmlog.request("r1")
+        def method(self) -> Any:
+            return here()
+
+    first, second = plain(1), plain(1)
+    assert first[0] == 1
+    assert first[1] != second[1]
+    assert plain.__doc__ == "Its docstring."
+    assert inspect.iscoroutinefunction(coroutine)
+    assert asyncio.run(coroutine(2)) == (2, "f")
+    assert Service().method() == "r1"
+    assert here() is None
+
+
+def test_a_decorated_function_that_raises() -> None:
+    """The exception passes, the context goes."""
+
+    @llmlog.request
+    def fails() -> None:
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        fails()
+    assert here() is None
+
+
+def test_an_object_with_an_async_call() -> None:
+    """The context of a callable object's coroutine holds while it runs."""
+
+    class Agent:
+        async def __call__(self) -> Any:
+            await asyncio.sleep(0)
+            return here()
+
+    assert asyncio.run(llmlog.request("r1")(Agent())()) == "r1"
+
+
+def test_a_generator_holds_its_context_in_its_steps_only() -> None:
+    """Inside each step the request is there; the consumer between the steps has its own."""
+
+    @llmlog.request("g")
+    def numbers() -> Generator[Any, Any, str]:
+        llmlog.bind(step=1)
+        got = yield here()
+        assert llmlog.current()["step"] == 1
+        try:
+            yield got, here()
+        except KeyError as error:
+            yield repr(error), here()
+        return "done"
+
+    assert inspect.isgeneratorfunction(numbers)
+    with llmlog.request("consumer"):
+        generator = numbers()
+        assert next(generator) == "g"
+        assert here() == "consumer"
+        assert generator.send("sent") == ("sent", "g")
+        assert generator.throw(KeyError("k")) == ("KeyError('k')", "g")
+        with pytest.raises(StopIteration) as stop:
+            next(generator)
+        assert stop.value.value == "done"
+        assert here() == "consumer"
+        assert "step" not in llmlog.current()
+
+
+def test_an_async_generator_holds_its_context_in_its_steps_only() -> None:
+    """The same, async, with asend, athrow and an early aclose from another task."""
+    closed = []
+
+    @llmlog.request("g")
+    async def numbers() -> AsyncGenerator[Any, Any]:
+        try:
+            got = yield here()
+            try:
+                yield got, here()
+            except KeyError as error:
+                yield repr(error), here()
+            await asyncio.sleep(0)
+            yield here()
+        finally:
+            closed.append(here())
+
+    async def main() -> None:
+        with llmlog.request("consumer"):
+            generator = numbers()
+            assert await anext(generator) == "g"
+            assert here() == "consumer"
+            assert await generator.asend("sent") == ("sent", "g")
+            assert await generator.athrow(KeyError("k")) == ("KeyError('k')", "g")
+            assert await anext(generator) == "g"
+            await asyncio.create_task(generator.aclose())  # another task, another context
+            assert here() == "consumer"
+            assert [one async for one in numbers()][-1] == "g"
+
+    assert inspect.isasyncgenfunction(numbers)
+    asyncio.run(main())
+    assert closed == ["g", "g"]
+
+
+def test_a_dropped_generator_settles_its_streams(calls: Records) -> None:
+    """A generator's request is over when the generator is dropped."""
+    kept: list[Any] = []
+
+    @llmlog.request("g")
+    def chat() -> Iterator[Any]:
+        stream = llmlog.stream(answer("a", "b"))
+        kept.append(stream)
+        for _ in stream:
+            break
+        yield 1
+
+    next(chat())
+    gc.collect()
+    record = calls.one()
+    assert (record["request_id"], record["ended_by"]) == ("g", "loop_left")
+
+
+def test_left_in_another_context() -> None:
+    """A scope that is left elsewhere raises nothing, and restores nothing that is not its own."""
+    scope = llmlog.request("r1")
+    scope.__enter__()
+
+    def elsewhere() -> None:
+        with llmlog.request("other"):
+            scope.__exit__(None, None, None)
+            assert here() == "other"
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert here() == "r1"
+    llmlog.request().__exit__(None, None, None)  # never entered: nothing to do
+
+
+def test_left_out_of_order() -> None:
+    """Of two scopes left in the wrong order, neither leaves its context behind."""
+
+    def inside() -> None:
+        with llmlog.request("around"):
+            first, second = llmlog.request("first"), llmlog.request("second")
+            first.__enter__()
+            second.__enter__()
+            first.__exit__(None, None, None)
+            assert here() == "second"
+            second.__exit__(None, None, None)
+            assert here() == "around"
+
+    contextvars.copy_context().run(inside)
+
+
+def test_one_scope_entered_twice() -> None:
+    """A scope object may be used again, also inside itself."""
+    scope = llmlog.request(a=1)
+    with scope as outer, scope as inner:
+        assert outer["request_id"] == inner["request_id"]
+        assert here() is not None
+    assert here() is None
+
+
+@pytest.mark.parametrize(("wrong", "error"), [(5, TypeError), ("", ValueError), ("  ", ValueError), (b"x", TypeError)])
+def test_wrong_ids(wrong: Any, error: type[Exception]) -> None:
+    """An id is text that says something; the message shows what was given."""
+    with pytest.raises(error, match=repr(wrong)):
+        llmlog.request(wrong)
+
+
+def test_other_errors_of_use() -> None:
+    """What is no function cannot be decorated or carried; names are text."""
+    with pytest.raises(TypeError, match="5"):
+        llmlog.request("r")(5)  # type: ignore[type-var]
+    with pytest.raises(TypeError, match="5"):
+        llmlog.carry(5)  # type: ignore[type-var]
+    with pytest.raises(TypeError, match="5"):
+        llmlog.unbind(5)  # type: ignore[arg-type]
+
+
+OTHER: contextvars.ContextVar[str] = contextvars.ContextVar("other", default="none")
+
+
+def test_carry_to_threads() -> None:
+    """A carried function runs in the context of where it was made, in many threads at the same time."""
+    OTHER.set("theirs")
+    barrier = threading.Barrier(4)
+
+    def work(n: int) -> Any:
+        barrier.wait(10)
+        llmlog.bind(n=n)
+        return here(), llmlog.current()["n"], OTHER.get()
+
+    with llmlog.request("r1"), ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(llmlog.carry(work), range(4)))
+        assert "n" not in llmlog.current()
+    assert found == [("r1", n, "theirs") for n in range(4)]
+
+
+@pytest.mark.parametrize("kind", ["coroutine", "generator", "async generator"])
+def test_carry_other_kinds(kind: str) -> None:
+    """Coroutine functions and generators take the request along."""
+
+    async def coroutine() -> Any:
+        await asyncio.sleep(0)
+        return here()
+
+    def generator() -> Iterator[Any]:
+        yield here()
+
+    async def async_generator() -> AsyncIterator[Any]:
+        yield here()
+
+    async def first(run: Callable[[], AsyncIterator[Any]]) -> Any:
+        return [one async for one in run()][0]
+
+    with llmlog.request("r1"):
+        carried = llmlog.carry({"coroutine": coroutine, "generator": generator}.get(kind, async_generator))
+    with llmlog.request("elsewhere"):
+        if kind == "generator":
+            assert next(carried()) == "r1"
+        else:
+            assert asyncio.run(carried() if kind == "coroutine" else first(carried)) == "r1"
+        assert here() == "elsewhere"
+
+
+def test_a_chain_of_requests_keeps_nothing_alive() -> None:
+    """Tasks that each begin the next one inside their request do not pile up."""
+    states = []
+
+    def job(n: int) -> None:
+        with llmlog.request() as context:
+            states.append(context.request)
+            if n:
+                contextvars.copy_context().run(lambda: later.append(n - 1))
+
+    later = [5]
+    while later:
+        job(later.pop())
+    assert all(state is not None and state.parent is None for state in states)
+
+
+def test_names_as_attributes() -> None:
+    """What travels on only is no attribute of records; what a LogRecord has gets an underscore."""
+    with llmlog.request("r1", name="n", tracestate="s", baggage="b", trace_flags="01", trace_id="t") as context:
+        assert context.attributes() == {"request_id": "r1", "name_": "n", "trace_id": "t"}
+        assert "request_id" in repr(context)

@@ -1,0 +1,349 @@
+"""What a call cost."""
+
+from __future__ import annotations
+
+import decimal
+import itertools
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import genai_prices
+import pytest
+from genai_prices import calc_price, data_snapshot
+from genai_prices.types import ConditionalPrice, TimeOfDateConstraint
+
+from llmlog import costs
+from llmlog.costs import Price, cost, price
+from llmlog.exceptions import UsageTypeError, UsageValueError
+from llmlog.usage import Usage
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+USAGE = Usage(input_tokens=1000, output_tokens=100)
+
+
+def theirs(
+    model: str, provider: str | None, at: datetime, context: dict[str, str] | None = None, **usage: int
+) -> Decimal:
+    """genai-prices' own answer."""
+    return calc_price(
+        genai_prices.Usage(**usage),
+        model,
+        provider_id=provider,
+        genai_request_timestamp=at,
+        price_context=context,
+    ).total_price
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> Iterator[None]:
+    costs._rates.cache_clear()
+    yield
+    costs._rates.cache_clear()
+
+
+class TestCost:
+    def test_is_decimal_dollars(self) -> None:
+        """A thousand tokens in and a hundred out of gpt-4o-mini."""
+        assert cost(USAGE, "gpt-4o-mini", provider="openai", at=NOON) == Decimal("0.00021")
+
+    def test_takes_a_mapping_with_the_same_names(self) -> None:
+        """A Usage and its counts as a dict cost the same; None is not known."""
+        counts = {"input_tokens": 1000, "output_tokens": 100, "cache_read_tokens": None}
+        assert cost(counts, "gpt-4o", at=NOON) == cost(USAGE, "gpt-4o", at=NOON) is not None
+
+    def test_has_cached_tokens_at_their_own_price(self) -> None:
+        """Cached tokens are a part of the input, and are not counted twice."""
+        usage = Usage(1000, 100, cache_read_tokens=600, cache_write_tokens=300)
+        expected = theirs(
+            "claude-haiku-4-5", "anthropic", NOON, input_tokens=1000, output_tokens=100,
+            cache_read_tokens=600, cache_write_tokens=300,
+        )  # fmt: skip
+        assert cost(usage, "claude-haiku-4-5", provider="anthropic", at=NOON) == expected
+        assert expected < (cost(USAGE, "claude-haiku-4-5", provider="anthropic", at=NOON) or 0)
+
+    def test_follows_the_size_of_the_prompt(self) -> None:
+        """Beyond a tier's start, every token has the tier's price."""
+        for tokens in (200_000, 200_001):
+            expected = theirs("gemini-2.5-pro", "google", NOON, input_tokens=tokens, output_tokens=10)
+            assert cost(Usage(tokens, 10), "gemini-2.5-pro", provider="gcp.gemini", at=NOON) == expected
+
+    def test_follows_the_time(self) -> None:
+        """Dated prices, and prices by the time of day, at the moment of the call; a naive time is UTC."""
+        for hour, minute in itertools.product((0, 1, 16, 17), (0, 29, 30, 31)):
+            at = datetime(2025, 6, 1, hour, minute, 59, tzinfo=UTC)
+            expected = theirs("deepseek-chat", "deepseek", at, input_tokens=1000, output_tokens=100)
+            for same in (at, at.replace(tzinfo=None), at.astimezone(timezone(timedelta(hours=9)))):
+                assert cost(USAGE, "deepseek-chat", provider="deepseek", at=same) == expected
+
+    def test_is_todays_by_default(self) -> None:
+        """Without a time, it is the price of now."""
+        assert cost(USAGE, "gpt-4o", provider="openai") == cost(
+            USAGE, "gpt-4o", provider="openai", at=datetime.now(UTC)
+        )
+
+    @pytest.mark.parametrize(
+        ("model", "provider"),
+        [
+            ("no-such-model", None),
+            ("no-such-model", "openai"),
+            ("llama-3", "openai"),
+            ("claude-sonnet-4-5", "openai"),
+            ("gpt-4o", "no-such-provider"),
+            ("gpt-4o", "my-openai-compatible-server"),
+            ("gpt-4o", "ollama"),
+            ("openai/gpt-4o", "anthropic"),
+            ("/", None),
+            ("openai/", "openai"),
+            ("", "openai"),
+            (None, "openai"),
+            ("\ud800", "\0"),
+            ("gpt-4o", ""),
+        ],
+    )
+    def test_is_none_where_the_price_is_unknown(self, model: str | None, provider: str | None) -> None:
+        """Unknown models and providers have no price, which is not 0, and do not raise."""
+        assert cost(USAGE, model, provider=provider, at=NOON) is None
+
+    def test_is_none_where_the_table_has_no_figure(self) -> None:
+        """A model that is listed without any price is not free."""
+        listed = [
+            (model.id, provider.id)
+            for provider in data_snapshot.get_snapshot().providers
+            for model in provider.models
+            if not isinstance(model.prices, list) and not vars(model.prices)
+        ]
+        for model, provider in listed[:20]:
+            assert cost(USAGE, model, provider=provider, at=NOON) is None
+
+    def test_is_none_for_a_usage_that_cannot_be(self) -> None:
+        """More cached than sent, or more reasoning than answered, has no cost."""
+        assert cost(Usage(10, 10, cache_read_tokens=11), "gpt-4o", at=NOON) is None
+        assert cost(Usage(10, 10, reasoning_tokens=11), "gpt-4o", at=NOON) is None
+        assert cost(Usage(), "gpt-4o", at=NOON) is None
+
+    def test_of_nothing_is_zero(self) -> None:
+        """A known price times no tokens."""
+        assert cost(Usage(0, 0), "gpt-4o", at=NOON) == 0
+
+    @pytest.mark.parametrize(
+        ("ours", "named"),
+        [
+            ("azure", "azure"),
+            ("azure.ai.openai", "azure"),
+            ("azure_openai", "azure"),
+            ("gcp.gemini", "google"),
+            ("gcp.vertex_ai", "google"),
+            ("Google", "google"),
+            ("aws.bedrock", "aws"),
+            ("bedrock", "aws"),
+            ("groq", "groq"),
+            ("deepseek", "deepseek"),
+            ("mistral_ai", "mistral"),
+            ("x_ai", "x-ai"),
+            ("perplexity", "perplexity"),
+            ("cohere", "cohere"),
+            ("anthropic", "anthropic"),
+        ],
+    )
+    def test_knows_the_providers_by_our_names_and_opentelemetrys(self, ours: str, named: str) -> None:
+        """Every name leads to a provider of the price table, whose models it prices."""
+        models = {"azure": "gpt-4o", "aws": "amazon.nova-lite-v1:0", "google": "gemini-2.5-flash"}
+        provider = next(each for each in data_snapshot.get_snapshot().providers if each.id == named)
+        model = models.get(named, provider.models[-1].id)
+        assert cost(USAGE, model, provider=ours, at=NOON) == theirs(
+            model, named, NOON, input_tokens=1000, output_tokens=100
+        )
+
+    @pytest.mark.parametrize(
+        ("model", "provider", "plain", "owner"),
+        [
+            ("openai/gpt-4o", None, "gpt-4o", "openai"),
+            ("openai/gpt-4o", "openai", "gpt-4o", "openai"),
+            ("azure/gpt-4o", None, "gpt-4o", "azure"),
+            ("gemini/gemini-2.5-flash", None, "gemini-2.5-flash", "google"),
+            ("models/gemini-2.5-flash", "gcp.gemini", "gemini-2.5-flash", "google"),
+            ("gpt-4o-2024-08-06", "openai", "gpt-4o", "openai"),
+            ("text-embedding-3-small", None, "text-embedding-3-small", "openai"),
+            ("ft:gpt-3.5-turbo-0613:org::id", None, "ft:gpt-3.5-turbo-0613:org::id", "openai"),
+        ],
+    )
+    def test_reads_prefixes_and_dates(self, model: str, provider: str | None, plain: str, owner: str) -> None:
+        """The names of gateways, snapshots and fine-tuned models."""
+        expected = theirs(plain, owner, NOON, input_tokens=1000, output_tokens=100)
+        assert cost(USAGE, model, provider=provider, at=NOON) == expected
+
+    def test_of_a_deployment_is_its_models(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A configured deployment name stands for its model."""
+        monkeypatch.setattr(
+            costs.settings, "current", lambda: SimpleNamespace(deployments={"mine": "gpt-4o"})
+        )
+        assert cost(USAGE, "mine", provider="azure", at=NOON) == cost(
+            USAGE, "gpt-4o", provider="azure", at=NOON
+        )
+
+    def test_does_not_depend_on_what_was_asked_before(self) -> None:
+        """Every order of look-ups gives the same answers: the memory holds all that an answer depends on."""
+        questions: list[dict[str, Any]] = [
+            {"provider": "azure", "at": NOON},
+            {"provider": "openai", "at": NOON},
+            {"provider": None, "at": NOON},
+            {"provider": "openrouter", "at": NOON},
+            {"provider": "openai", "at": NOON, "service_tier": "priority"},
+            {"provider": "openai", "at": NOON, "service_tier": "batch"},
+        ]
+        alone = []
+        for question in questions:
+            costs._rates.cache_clear()
+            alone.append(price(USAGE, "gpt-4.1", **question))
+        for order in itertools.permutations(range(len(questions)), 3):
+            costs._rates.cache_clear()
+            assert [price(USAGE, "gpt-4.1", **questions[i]) for i in order] == [alone[i] for i in order]
+
+    def test_does_not_depend_on_the_applications_decimal_context(self) -> None:
+        """The application's precision and traps are its own."""
+        with decimal.localcontext(decimal.Context(prec=3, traps=[decimal.Inexact])):
+            assert cost(Usage(123_457, 7), "gpt-4o-mini", provider="openai", at=NOON) == Decimal("0.01852275")
+
+
+class TestEveryModel:
+    def test_costs_what_genai_prices_says(self) -> None:
+        """For each model of the installed table, below and above its tiers, the sum is the library's own."""
+        compared = 0
+        for provider in data_snapshot.get_snapshot().providers:
+            for model in provider.models:
+                rates = costs._rates(model.id, provider.id, None, int(NOON.timestamp() // 60))
+                if rates is None:
+                    continue
+                for usage in ((12_345, 678, 0, 0, 0), (312_345, 1678, 4000, 5000, 321)):
+                    names = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens",
+                             "output_reasoning_tokens")  # fmt: skip
+                    expected = theirs(
+                        model.id, provider.id, NOON, **{k: v for k, v in zip(names, usage, strict=True) if v}
+                    )
+                    found = cost(Usage(*usage), model.id, provider=provider.id, at=NOON)
+                    assert found is not None
+                    assert abs(found - expected) < Decimal("5e-13"), (model.id, provider.id)
+                    compared += 1
+        assert compared > 2000
+
+    def test_changes_its_price_at_full_minutes(self) -> None:
+        """Prices are remembered by the minute, which is right only while they change at none between."""
+        for provider in data_snapshot.get_snapshot().providers:
+            for model in provider.models:
+                for one in model.prices if isinstance(model.prices, list) else []:
+                    assert isinstance(one, ConditionalPrice)
+                    if isinstance(one.constraint, TimeOfDateConstraint):
+                        times = (one.constraint.start_time, one.constraint.end_time)
+                        assert all(each.second == each.microsecond == 0 for each in times)
+
+
+class TestPrice:
+    def test_names_its_source(self) -> None:
+        """The table and its version."""
+        found = price(USAGE, "gpt-4o", provider="openai", at=NOON)
+        assert found == Price(
+            found.amount if found else Decimal(0), f"genai-prices {genai_prices.__version__}"
+        )
+
+    @pytest.mark.parametrize(
+        ("usage", "model", "partial"),
+        [
+            (Usage(1000, 100), "gpt-4o", False),
+            (Usage(1000, None), "gpt-4o", True),
+            (Usage(None, 100), "gpt-4o", True),
+            (Usage(1000, None), "text-embedding-3-small", False),
+            (Usage(1000, 0), "text-embedding-3-small", False),
+            (Usage(1000, 5), "text-embedding-3-small", True),
+        ],
+    )
+    def test_is_partial_where_something_is_missing(self, usage: Usage, model: str, partial: bool) -> None:
+        """A count that is not known, or a bucket without a price, makes it a lower bound."""
+        found = price(usage, model, provider="openai", at=NOON)
+        assert found is not None
+        assert (found.partial, found.amount > 0) == (partial, True)
+
+    def test_of_an_unknown_input_has_at_least_the_cached_ones(self) -> None:
+        """What is known of a count that is not is in the lower bound."""
+        found = price(Usage(None, 0, cache_read_tokens=1000), "gpt-4o", provider="openai", at=NOON)
+        assert found is not None
+        assert found.partial
+        assert found.amount == theirs("gpt-4o", "openai", NOON, input_tokens=1000, cache_read_tokens=1000)
+
+    def test_follows_the_service_tier(self) -> None:
+        """The tier of the response has its own prices where the table has them, or else the standard ones."""
+        by_tier: dict[str | None, Price | None] = {
+            tier: price(USAGE, "gpt-5", provider="openai", at=NOON, service_tier=tier)
+            for tier in (None, "default", "flex", "priority", "batch", "no-such-tier")
+        }
+        for tier, found in by_tier.items():
+            context = {"processing": "batch"} if tier == "batch" else {"service_tier": tier} if tier else None
+            assert found is not None
+            assert found.amount == theirs(
+                "gpt-5", "openai", NOON, context, input_tokens=1000, output_tokens=100
+            )
+
+
+class TestWrongUse:
+    @pytest.mark.parametrize(
+        ("usage", "options", "shown"),
+        [
+            (5, {}, "5"),
+            (None, {}, "None"),
+            ({"input_tokens": "many"}, {}, "'many'"),
+            ({"input_tokens": True}, {}, "True"),
+            ({"input_tokens": 1.5}, {}, "1.5"),
+            (Usage(input_tokens="x"), {}, "'x'"),  # type: ignore[arg-type]
+            (USAGE, {"model": 5}, "5"),
+            (USAGE, {"provider": b"openai"}, "b'openai'"),
+            (USAGE, {"at": "today"}, "'today'"),
+            (USAGE, {"service_tier": 5}, "5"),
+        ],
+    )
+    def test_of_a_type_is_refused_with_the_value(
+        self, usage: Any, options: dict[str, Any], shown: str
+    ) -> None:
+        """A wrong type is a TypeError, at the call."""
+        with pytest.raises(UsageTypeError) as error:
+            price(usage, **{"model": "gpt-4o", **options})
+        assert shown in str(error.value)
+
+    @pytest.mark.parametrize(
+        ("usage", "shown"),
+        [({"prompt_tokens": 5}, "'prompt_tokens'"), ({"input_tokens": -5}, "-5"), (Usage(1, -7), "-7")],
+    )
+    def test_of_a_value_is_refused_with_the_value(self, usage: Any, shown: str) -> None:
+        """An unknown name or a negative count is a ValueError, at the call."""
+        with pytest.raises(UsageValueError) as error:
+            cost(usage, "gpt-4o")
+        assert shown in str(error.value)
+
+
+class TestLoading:
+    def test_is_left_to_the_first_use(self) -> None:
+        """The import does not load the tables; warm() does, and opens no socket."""
+        code = (
+            "import socket, sys\n"
+            "def refuse(*_, **__): raise AssertionError('a socket was opened')\n"
+            "socket.socket.__init__ = socket.create_connection = socket.getaddrinfo = refuse\n"
+            "from llmlog import costs; print('genai_prices' in sys.modules)\n"
+            "costs.warm(); print('genai_prices.data' in sys.modules)"
+        )
+        paths = [each for each in sys.path if each]
+        done = subprocess.run(
+            [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}\n{code}"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.stdout.split(), done.stderr) == (["False", "True"], "")
+
+    def test_is_done_once_for_a_minute(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A price that was looked up is not looked up again."""
+        first = cost(USAGE, "gpt-4o", provider="openai", at=NOON)
+        monkeypatch.setattr(genai_prices, "calc_price", None)
+        assert cost(USAGE, "gpt-4o", provider="openai", at=NOON + timedelta(seconds=59)) == first

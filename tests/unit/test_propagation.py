@@ -1,0 +1,99 @@
+"""A request's id and trace in and out of headers."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import llmlog
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+SPAN = "00f067aa0ba902b7"
+HEADERS = {
+    "X-Request-ID": "r-1",
+    "Traceparent": f"00-{TRACE}-{SPAN}-01",
+    "tracestate": "vendor=1",
+    "baggage": "tenant=7",
+}
+
+
+def test_there_and_back() -> None:
+    """What comes in goes on to the next service."""
+    with llmlog.request(**llmlog.extract(HEADERS)) as context:
+        assert (context["request_id"], context["trace_id"], context["span_id"]) == ("r-1", TRACE, SPAN)
+        sent = llmlog.inject({"Accept": "text/plain"})
+    assert sent == {
+        "Accept": "text/plain",
+        "X-Request-ID": "r-1",
+        "traceparent": f"00-{TRACE}-{SPAN}-01",
+        "tracestate": "vendor=1",
+        "baggage": "tenant=7",
+    }
+
+
+def test_headers_of_other_shapes() -> None:
+    """Pairs, bytes, any case: as ASGI servers and HTTP clients have them."""
+    pairs = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+    assert llmlog.extract(pairs) == llmlog.extract(HEADERS)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"X-Request-ID": ""},
+        {"X-Request-ID": "a b"},
+        {"X-Request-ID": "x" * 129},
+        {"X-Request-ID": "a\nb"},
+        {"traceparent": "garbage"},
+        {"traceparent": f"00-{'0' * 32}-{SPAN}-01"},
+        {"traceparent": f"00-{TRACE}-{'0' * 16}-01"},
+        {"traceparent": f"ff-{TRACE}-{SPAN}-01"},
+        {"traceparent": f"00-{TRACE.upper()}-{SPAN}-01"},
+        {"tracestate": "without=traceparent"},
+        {"baggage": "x" * 9000},
+        {"baggage": None},
+        {},
+    ],
+)
+def test_what_is_not_valid_is_left_out(bad: dict[str, Any]) -> None:
+    """Bad input from outside is as if it had not been sent."""
+    assert llmlog.extract(bad) == {}
+
+
+def test_wrong_headers() -> None:
+    """What has no pairs is refused, with the value."""
+    for wrong in (5, ["abc"]):
+        with pytest.raises(TypeError, match="headers are a mapping"):
+            llmlog.extract(wrong)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="headers are a mapping"):
+            llmlog.inject(wrong)  # type: ignore[arg-type]
+
+
+def test_inject_changes_nothing_of_the_callers() -> None:
+    """The caller's headers stay as they are, and what they say already is kept."""
+    mine = {"x-request-id": "mine"}
+    with llmlog.request("theirs"):
+        assert llmlog.inject(mine) == {"x-request-id": "mine"}
+    assert mine == {"x-request-id": "mine"}
+    assert llmlog.inject() == {}
+
+
+def test_no_header_injection() -> None:
+    """A value that would break a header is not sent on."""
+    with llmlog.request("a\r\nSet-Cookie: b"):
+        assert llmlog.inject() == {}
+
+
+def test_the_current_span_of_opentelemetry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where OpenTelemetry has a current span, the trace is its own."""
+    span = SimpleNamespace(is_valid=True, trace_id=int(TRACE, 16), span_id=int(SPAN, 16), trace_flags=1)
+    fake = SimpleNamespace(get_current_span=lambda: SimpleNamespace(get_span_context=lambda: span))
+    monkeypatch.setitem(sys.modules, "opentelemetry.trace", fake)  # type: ignore[arg-type]
+    assert llmlog.inject() == {"traceparent": f"00-{TRACE}-{SPAN}-01"}
+    span.is_valid = False
+    assert llmlog.inject() == {}
+    fake.get_current_span = None
+    assert llmlog.inject() == {}

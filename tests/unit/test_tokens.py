@@ -1,0 +1,473 @@
+"""Counting tokens, offline."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from gzip import decompress
+from importlib import resources
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from llmlog import tokens
+from llmlog.exceptions import UsageTypeError
+from llmlog.tokens import TokenCount, count_text, count_tokens
+
+HELLO = [{"role": "user", "content": "Hello there"}]
+WEATHER = {
+    "name": "get_weather",
+    "description": "The weather of today.",
+    "parameters": {
+        "type": "object",
+        "properties": {
+            "city": {"type": "string", "description": "Where"},
+            "unit": {"enum": ["c", "f"]},
+            "days": {"type": "array", "items": {"type": "integer"}},
+            "when": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None},
+            "place": {"type": "object", "properties": {"lat": {"type": "number"}}},
+        },
+        "required": ["city"],
+    },
+}
+
+
+def run(code: str, **environment: str) -> str:
+    """What `code` prints in a new interpreter."""
+    path = os.pathsep.join(each for each in sys.path if each)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+class TestTokenCount:
+    def test_is_an_int_that_says_how_it_was_found(self) -> None:
+        """It adds, formats and serialises as the int it is."""
+        count = TokenCount(12, exact=True, encoding="o200k_base")
+        assert (count + 1, f"{count}", json.dumps(count), hash(count)) == (13, "12", "12", hash(12))
+        assert repr(count) == "TokenCount(12, exact=True, encoding='o200k_base')"
+
+    @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+    def test_survives_pickle_and_copy(self, protocol: int) -> None:
+        """Every protocol brings back the number and what it knows."""
+        count = TokenCount(12, exact=False, encoding="cl100k_base")
+        for again in (pickle.loads(pickle.dumps(count, protocol)), copy.deepcopy(count)):
+            assert (type(again), again, again.exact, again.encoding) == (TokenCount, 12, False, "cl100k_base")
+
+    def test_cannot_be_changed(self) -> None:
+        """Assigning and deleting are refused."""
+        count = TokenCount(12, exact=True, encoding="o200k_base")
+        with pytest.raises(AttributeError, match="exact"):
+            count.exact = False
+        with pytest.raises(AttributeError, match="exact"):
+            del count.exact
+
+
+class TestText:
+    @pytest.mark.parametrize(
+        ("text", "model", "count"),
+        [
+            ("", "gpt-4o", 0),
+            ("hello world", "gpt-4o", 2),
+            ("hello world", "gpt-4", 2),
+            ("antidisestablishmentarianism", "gpt-4o", 6),
+            ("antidisestablishmentarianism", "gpt-4", 6),
+            ("お誕生日おめでとう", "gpt-4o", 8),
+            ("お誕生日おめでとう", "gpt-4", 9),
+        ],
+    )
+    def test_is_counted_with_the_models_own_encoding(self, text: str, model: str, count: int) -> None:
+        """Words whose counts in the two encodings are publicly known."""
+        assert count_tokens(text, model) == count_text(text, model) == count
+        assert count_text(text, model).exact
+
+    @pytest.mark.parametrize(
+        ("model", "encoding", "exact"),
+        [
+            ("gpt-4o-mini-2024-07-18", "o200k_base", True),
+            ("openai/gpt-4.1", "o200k_base", True),
+            ("ft:gpt-4o-mini:org::id", "o200k_base", True),
+            ("gpt-5.4-2026-03-05", "o200k_base", True),
+            ("o3-mini", "o200k_base", True),
+            ("GPT-4-Turbo", "cl100k_base", True),
+            ("ft:gpt-3.5-turbo-0613:x::y", "cl100k_base", True),
+            ("gpt-35-turbo", "cl100k_base", True),
+            ("text-embedding-3-small", "cl100k_base", True),
+            ("text-davinci-003", "cl100k_base", False),
+            ("claude-sonnet-4-5", "o200k_base", False),
+            ("us.anthropic.claude-haiku-4-5-v1:0", "o200k_base", False),
+            ("gemini-2.5-flash", "o200k_base", False),
+            ("my-deployment", "o200k_base", False),
+            ("", "o200k_base", False),
+            (None, "o200k_base", False),
+        ],
+    )
+    def test_says_which_encoding_and_whether_it_is_the_models_own(
+        self, model: str | None, encoding: str, exact: bool
+    ) -> None:
+        """Only a model whose encoding is known has an exact count; all others have the nearest."""
+        count = count_tokens("some text", model)
+        assert (count.encoding, count.exact) == (encoding, exact)
+
+    def test_of_another_family_is_an_estimate_with_its_factor(self) -> None:
+        """Claude's tokens are smaller than OpenAI's, and the newest ones' smaller still."""
+        text = "The quick brown fox jumps over the lazy dog. " * 20
+        older, newer = count_text(text, "claude-haiku-4-5"), count_text(text, "claude-opus-4-8")
+        assert count_text(text, "gpt-4o") < older < newer
+
+    def test_of_a_reasoning_models_answer_has_a_few_tokens_more(self) -> None:
+        """What the usage of an answer has beyond its text is added on demand, and is an estimate."""
+        assert count_text("hi", "gpt-5-mini", answer=True) == count_text("hi", "gpt-5-mini") + 9
+        assert not count_text("hi", "gpt-5-mini", answer=True).exact
+        assert count_text("hi", "gpt-4o", answer=True).exact
+
+    def test_of_a_deployment_is_its_models(self) -> None:
+        """Azure's deployment name stands for the model that the user's map gives."""
+        count = count_tokens("hi", "mine", deployments={"mine": "gpt-4"})
+        assert (count.encoding, count.exact) == ("cl100k_base", True)
+
+    def test_of_a_configured_deployment_is_its_models(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without a map of its own, a count uses the one that was configured."""
+        configured = SimpleNamespace(deployments={"mine": "gpt-4"})
+        monkeypatch.setattr(tokens.settings, "current", lambda: configured)
+        assert count_text("hi", "mine").encoding == "cl100k_base"
+
+    @pytest.mark.parametrize(
+        "text", ["<|endoftext|>", "a <|endofprompt|> b", "\ud800 x", "a\udfff", "\0", "\x1c"]
+    )
+    def test_may_hold_anything(self, text: str) -> None:
+        """Special tokens are text like any other, and half a surrogate pair is a character."""
+        assert count_tokens(text, "gpt-4o") > 0
+        assert count_tokens([{"role": "user", "content": text}], "gpt-4o") > 0
+
+
+class TestLongRuns:
+    @pytest.mark.parametrize(
+        "unit",
+        ["a", "A", " ", "\n", "漢", "7", "!", "_", "/\n", "\x1c", "a\u0301", "ab/", "😀!", "0x", "가나"],
+    )
+    def test_take_linear_time(self, unit: str) -> None:
+        """A megabyte of one character, which takes tiktoken alone minutes, is counted in under a second."""
+        text = unit * (1_000_000 // len(unit.encode()))
+        count_text("", "gpt-4o")
+        start = time.process_time()
+        count = count_text(text, "gpt-4o")
+        assert time.process_time() - start < 1.0
+        assert 0 < count <= len(text.encode())
+
+    def test_mixed_are_all_cut(self) -> None:
+        """A run of one kind that goes over into a run of another hides neither."""
+        text = "😀" * 300 + "!" * 200_000 + " " * 200_000 + "/" * 200_000 + "é" * 200_000
+        count_text("", "gpt-4o")
+        start = time.process_time()
+        assert not count_text(text, "gpt-4o").exact
+        assert time.process_time() - start < 2.0
+
+    def test_cost_a_run_no_more_than_a_token_for_each_cut(self) -> None:
+        """What is cut is counted as in one piece but for a token or so at each edge, and not called exact."""
+        text = "x" + "-" * 3000 + "x"
+        whole = len(tokens._encoder("o200k_base").encode_ordinary(text))
+        count = count_text(text, "gpt-4o")
+        assert abs(count - whole) <= 2 * (3000 // tokens._RUN)
+        assert not count.exact
+
+    @pytest.mark.parametrize("encoding", ["o200k_base", "cl100k_base"])
+    def test_are_not_in_ordinary_text(self, encoding: str) -> None:
+        """Prose, code, tables, URLs, Chinese without spaces and base64 are counted in one piece."""
+        text = "\n".join(
+            (
+                "It was the best of times, it was the worst of times. " * 30,
+                "def f(x):\n" + "        return x  # " + "-" * 80 + "\n" * 20,
+                "| a | b |\n|---|---|\n" * 40,
+                "https://example.com/" + "path-of-things/" * 40 + "?q=1",
+                "今天天气很好，我们去公园散步。" * 60,
+                "TWFuIGlzIGRpc3Rpbmd1aXNoZWQsIG5vdCBvbmx5IGJ5IGhpcyByZWFzb24sIGJ1dCBieSB0" * 20,
+                "9" * 2000,
+            )
+        )
+        model = {"o200k_base": "gpt-4o", "cl100k_base": "gpt-4"}[encoding]
+        count = count_text(text, model)
+        assert (count, count.exact) == (len(tokens._encoder(encoding).encode_ordinary(text)), True)
+
+
+class TestChat:
+    def test_adds_what_stands_around_the_messages(self) -> None:
+        """Three tokens for each message and three for the answer, beside role and content."""
+        count = count_tokens([{"role": "system", "content": "Be brief"}, *HELLO], "gpt-4o")
+        assert (count, count.exact) == (3 + (3 + 1 + 2) + (3 + 1 + 2), True)
+
+    def test_of_a_reasoning_model_has_one_less(self) -> None:
+        """As recorded with the o-series and GPT-5."""
+        assert (
+            count_tokens(HELLO, "gpt-5")
+            == count_tokens(HELLO, "o3-mini")
+            == count_tokens(HELLO, "gpt-4o") - 1
+        )
+
+    def test_with_a_name_costs_the_name_and_one(self) -> None:
+        """A name that only repeats the role is not sent twice."""
+        named = count_tokens([{**HELLO[0], "name": "alice"}], "gpt-4o")
+        assert named == count_tokens(HELLO, "gpt-4o") + 1 + count_text("alice", "gpt-4o")
+        assert count_tokens([{**HELLO[0], "name": "user"}], "gpt-4o") == count_tokens(HELLO, "gpt-4o") + 1
+        assert not named.exact
+
+    def test_may_have_its_text_in_parts(self) -> None:
+        """Text parts count as the text they make, in the words of either API."""
+        for kind in ("text", "input_text"):
+            parts = [{"type": kind, "text": "Hello"}, {"type": kind, "text": " there"}]
+            assert count_tokens([{"role": "user", "content": parts}], "gpt-4o") == count_tokens(
+                HELLO, "gpt-4o"
+            )
+
+    def test_may_be_objects(self) -> None:
+        """An SDK's objects are read by their attributes."""
+        call = SimpleNamespace(
+            id="1", type="function", function=SimpleNamespace(name="f", arguments='{"a": 1}')
+        )
+        made = SimpleNamespace(role="assistant", content=None, refusal=None, tool_calls=[call])
+        plain = {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"function": {"name": "f", "arguments": '{"a": 1}'}}],
+        }
+        assert count_tokens([made], "gpt-4o") == count_tokens([plain], "gpt-4o") > 10
+        assert count_tokens(made, "gpt-4o") == count_tokens([made], "gpt-4o")
+        assert not count_tokens([made], "gpt-4o").exact
+
+    def test_counts_a_responses_history(self) -> None:
+        """Calls and their outputs are items of their own in the Responses API."""
+        items = [
+            {"role": "user", "content": "Weather?"},
+            {"type": "reasoning", "summary": [], "encrypted_content": "x" * 5000},
+            {"type": "function_call", "name": "get_weather", "arguments": '{"city": "Rome"}', "call_id": "c"},
+            {"type": "function_call_output", "call_id": "c", "output": "sunny"},
+        ]
+        assert 25 < count_tokens(items, "gpt-4o") < 50
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            {
+                "role": "user",
+                "content": [{"type": "tool_result", "content": [{"type": "text", "text": "sunny day"}]}],
+            },
+            {"role": "assistant", "content": [{"type": "tool_use", "name": "f", "input": {"city": "Rome"}}]},
+            {"role": "user", "parts": [{"text": "Hello there"}]},
+            {"role": "user", "content": [{"text": "Hello there"}]},
+            {"role": "assistant", "content": None, "refusal": "I will not"},
+            {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+        ],
+    )
+    def test_reads_the_shapes_of_other_providers(self, message: dict[str, Any]) -> None:
+        """Content blocks of Anthropic, Gemini and Bedrock have their text counted too."""
+        assert count_tokens([message], "claude-sonnet-4-5") > count_tokens(
+            [{"role": "user"}], "claude-sonnet-4-5"
+        )
+
+    def test_does_not_count_the_bytes_of_an_image(self) -> None:
+        """An image is some hundreds of tokens, however long its data."""
+        image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
+        low = {"type": "image_url", "image_url": {"url": "x", "detail": "low"}}
+        assert 500 < count_tokens([{"role": "user", "content": [image]}], "gpt-4o") < 1500
+        assert count_tokens([{"role": "user", "content": [low]}], "gpt-4o") < 150
+
+    def test_of_nothing_is_nothing(self) -> None:
+        """No messages, no tokens."""
+        assert count_tokens([], "gpt-4o") == 0
+
+    def test_passes_over_what_it_cannot_read(self) -> None:
+        """Odd messages, contents, calls and attributes count as far as they can, and never raise."""
+
+        class Broken:
+            def __getattr__(self, name: str) -> Any:
+                raise RuntimeError(name)
+
+        loop: list[Any] = []
+        loop.append(loop)
+        nested: dict[str, Any] = {}
+        nested["content"] = nested
+        for odd in (
+            None,
+            5,
+            1.5,
+            object(),
+            Broken(),
+            loop,
+            nested,
+            {1: 2},
+            b"x",
+            {"role": 5, "content": {5}},
+        ):
+            for message in (odd, {"role": "user", "content": odd}, {"role": "user", "content": [odd]}):
+                assert count_tokens([*HELLO, message], "gpt-4o") >= 8
+            for calls in (odd, [odd], [{"function": odd}], [{"function": {"name": odd, "arguments": odd}}]):
+                assert count_tokens([*HELLO, {"role": "assistant", "tool_calls": calls}], "gpt-4o") >= 8
+            for tool in (
+                odd,
+                {"function": odd},
+                {**WEATHER, "parameters": odd},
+                {**WEATHER, "description": odd},
+            ):
+                for model in ("gpt-4o", "claude-sonnet-4-5"):
+                    assert count_tokens(HELLO, model, tools=[tool]) >= 8
+
+
+class TestEmbeddings:
+    def test_are_the_sum_of_their_texts(self) -> None:
+        """A list of texts has nothing around them; token ids are counted as they are."""
+        model = "text-embedding-3-small"
+        both = count_tokens(["hello world", "hello"], model)
+        assert (both, both.exact) == (3, True)
+        assert count_tokens([8134, 2308], model) == count_tokens([[8134], [2308]], model) == 2
+
+
+class TestTools:
+    def test_cost_what_the_model_reads_of_them(self) -> None:
+        """A definition is counted as a declaration, not as its JSON; the count is an estimate."""
+        count = count_tokens(HELLO, "gpt-4o", tools=[{"type": "function", "function": WEATHER}])
+        assert 40 < count - count_tokens(HELLO, "gpt-4o") < len(json.dumps(WEATHER)) // 3
+        assert not count.exact
+
+    def test_are_read_as_typescript(self) -> None:
+        """Types, comments, optional fields, defaults and nested objects."""
+        assert tokens._namespace([WEATHER, {"name": "now"}]).splitlines() == [
+            "namespace functions {",
+            "",
+            "// The weather of today.",
+            "type get_weather = (_: {",
+            "// Where",
+            "city: string,",
+            'unit?: "c" | "f",',
+            "days?: number[],",
+            "when?: string | null, // default: null",
+            "place?: {",
+            "lat?: number,",
+            "},",
+            "}) => any;",
+            "",
+            "type now = () => any;",
+            "",
+            "} // namespace functions",
+        ]
+
+    def test_may_be_bare_or_in_the_shape_of_another_api(self) -> None:
+        """Responses' flat form, Anthropic's input_schema, and an SDK's objects; a hosted tool has none."""
+        flat = {"type": "function", **WEATHER}
+        anthropic = {"name": "w", "input_schema": WEATHER["parameters"]}
+        dumped = SimpleNamespace(model_dump=lambda: flat)
+        bare = count_tokens(HELLO, "gpt-4o")
+        assert (
+            count_tokens(HELLO, "gpt-4o", tools=[flat])
+            == count_tokens(HELLO, "gpt-4o", tools=[dumped])
+            > bare
+        )
+        assert count_tokens(HELLO, "claude-sonnet-4-5", tools=[anthropic]) > 400
+        assert count_tokens(HELLO, "gpt-4o", tools=[{"type": "web_search"}]) == bare
+
+
+class TestWrongUse:
+    @pytest.mark.parametrize(
+        ("content", "model", "options", "shown"),
+        [
+            (5, "gpt-4o", {}, "5"),
+            (None, "gpt-4o", {}, "None"),
+            (b"x", "gpt-4o", {}, "b'x'"),
+            (iter(()), "gpt-4o", {}, "iterator"),
+            ("x", 5, {}, "5"),
+            ("x", b"gpt-4o", {}, "b'gpt-4o'"),
+            ("x", "gpt-4o", {"tools": "x"}, "'x'"),
+            ("x", "gpt-4o", {"tools": {"name": "f"}}, "{'name': 'f'}"),
+            ("x", "gpt-4o", {"deployments": ["mine"]}, "['mine']"),
+            ("x", "mine", {"deployments": {"mine": 5}}, "5"),
+        ],
+    )
+    def test_is_refused_with_the_value(self, content: Any, model: Any, options: Any, shown: str) -> None:
+        """A value of a wrong type is named in a TypeError, at the call."""
+        with pytest.raises(UsageTypeError) as error:
+            count_tokens(content, model, **options)
+        assert shown in str(error.value)
+
+
+class TestEncodings:
+    @pytest.mark.parametrize(
+        ("name", "digest"),
+        [
+            ("cl100k_base", "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7"),
+            ("o200k_base", "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"),
+        ],
+    )
+    def test_have_the_public_tables(self, name: str, digest: str) -> None:
+        """The tables in the package are those whose digests tiktoken states."""
+        packed = resources.files("llmlog").joinpath(f"data/{name}.tiktoken.gz").read_bytes()
+        assert hashlib.sha256(decompress(packed)).hexdigest() == digest
+
+    def test_need_no_network_and_no_cache(self, tmp_path: Any) -> None:
+        """Without sockets, and with a cache folder that is and stays empty, a fresh process can count."""
+        code = (
+            "import socket\n"
+            "def refuse(*_, **__): raise AssertionError('a socket was opened')\n"
+            "socket.socket.__init__ = socket.create_connection = socket.getaddrinfo = refuse\n"
+            "from llmlog.tokens import count_tokens\n"
+            "print(int(count_tokens('hello world', 'gpt-4o')), int(count_tokens('hello world', 'gpt-4')))"
+        )
+        assert run(code, TIKTOKEN_CACHE_DIR=str(tmp_path)) == "2 2"
+        assert not list(tmp_path.iterdir())
+
+    def test_are_not_loaded_by_the_import(self) -> None:
+        """tiktoken is imported at the first count."""
+        assert run("import sys, llmlog.tokens; print('tiktoken' in sys.modules)") == "False"
+
+    def test_are_loaded_once_by_threads_that_come_together(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever comes while the table is being read waits for it."""
+        loaded: list[str] = []
+        entered = threading.Event()
+        ranks = tokens._ranks
+
+        def slow(name: str) -> dict[bytes, int]:
+            loaded.append(name)
+            entered.set()
+            return ranks(name)
+
+        monkeypatch.setattr(tokens, "_encoders", {})
+        monkeypatch.setattr(tokens, "_ranks", slow)
+        counts: list[int] = []
+        threads = [
+            threading.Thread(target=lambda: counts.append(count_text("hello", "gpt-4"))) for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert entered.is_set()
+        assert (loaded, counts) == (["cl100k_base"], [1, 1, 1, 1])
+
+    def test_load_in_a_child_forked_while_another_thread_loads(self) -> None:
+        """The lock of a thread that does not exist in the child is not waited for."""
+        if not hasattr(os, "fork"):
+            pytest.skip("no fork here")
+        code = (
+            "import os, threading, warnings; warnings.simplefilter('ignore')\n"
+            "from llmlog import tokens\n"
+            "held, done = threading.Event(), threading.Event()\n"
+            "def hold():\n"
+            "    with tokens._lock: held.set(); done.wait(60)\n"
+            "thread = threading.Thread(target=hold); thread.start(); held.wait()\n"
+            "child = os.fork()\n"
+            "if not child: os._exit(int(tokens.count_text('hello world', 'gpt-4')))\n"
+            "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])); done.set(); thread.join()"
+        )
+        assert run(code) == "2"
