@@ -36,7 +36,7 @@ from rich.text import Text
 FOLDER = Path(".demo")
 RECORDS = FOLDER / "llmlog.jsonl"
 OUTPUT = FOLDER / "app.txt"
-MODEL_TIMEOUT = 2.0
+MODEL_TIMEOUT = "5"
 
 Record = dict[str, Any]
 
@@ -66,7 +66,7 @@ class Visit:
     model: str = "gpt-4o-mini"
     email: str | None = None
     pieces: int | None = None  # hang up after so many
-    patience: float = 20.0  # seconds without a byte till the client gives up
+    patience: float = 30.0  # seconds till the client gives up
     outcomes: Sequence[str] = ("completed",)
     scripted: bool = False  # only the project's own model server plays along
 
@@ -78,11 +78,19 @@ VISITS = [
     Visit("", "/chat", "Which of the two should I take?", "eve"),
     Visit("hangs-up", "/chat", "Where is my parcel?", "bob", pieces=4, outcomes=["cancelled"]),
     Visit("hangs-up-2", "/chat", "How do I get a refund?", "eve", "gpt-4o", pieces=1, outcomes=["cancelled"]),
-    Visit("impatient", "/chat", "[slow] Hello?", "dan", patience=0.7, outcomes=["cancelled"], scripted=True),
+    Visit("impatient", "/chat", "[slow] Hello?", "dan", patience=2.5, outcomes=["cancelled"], scripted=True),
     Visit("in-one", "/answer", "How do I get a refund?", "bob"),
     Visit("", "/answer", "I forgot my password.", model="gpt-4.1-mini"),
     Visit("teaser", "/teaser", "Where is my parcel?", "ann", outcomes=["aborted"]),
     Visit("agent", "/agent", "[tool] Where is order 3?", "dan", outcomes=["completed", "completed"]),
+    Visit(
+        "agent-left",
+        "/agent",
+        "[tool] Where is order 4?",
+        "eve",
+        pieces=2,
+        outcomes=["completed", "cancelled"],
+    ),
     Visit("personal", "/chat", LETTER.format(**PERSONAL), "eri", email=PERSONAL["e-mail address"]),
     Visit("refused", "/chat", "[refuse] Give me his address.", "eve", scripted=True),
     Visit("error-500", "/chat", "[error] Hello?", "bob", outcomes=["error"], scripted=True),
@@ -103,17 +111,19 @@ async def visit(client: httpx.AsyncClient, to_do: Visit) -> None:
     if to_do.user:
         headers["X-User-ID"] = to_do.user
     body = {"text": to_do.text, "model": to_do.model, "email": to_do.email}
-    timeout = httpx.Timeout(20.0, read=to_do.patience)
     try:
-        async with client.stream("POST", to_do.path, json=body, headers=headers, timeout=timeout) as response:
+        async with (
+            asyncio.timeout(to_do.patience),
+            client.stream("POST", to_do.path, json=body, headers=headers, timeout=30) as response,
+        ):
             to_do.id = response.headers["x-request-id"]
             pieces = 0
             async for _ in response.aiter_raw():
                 pieces += 1
                 if pieces == to_do.pieces:
                     break
-    except httpx.ReadTimeout:
-        if to_do.patience > MODEL_TIMEOUT:
+    except TimeoutError:
+        if "cancelled" not in to_do.outcomes:
             raise
 
 
@@ -304,7 +314,7 @@ def main() -> int:
             environment = {
                 "OPENAI_BASE_URL": base_url,
                 "OPENAI_API_KEY": "sk-demo",
-                "DEMO_TIMEOUT": str(MODEL_TIMEOUT),
+                "DEMO_TIMEOUT": MODEL_TIMEOUT,
             }
         with service(environment) as url:
             asyncio.run(everybody(url, visits))
@@ -319,12 +329,15 @@ def main() -> int:
         "~ counted by llmlog: the model sent no usage. cost $: US dollars. first: till the first token.\n"
     )
     console.print(table_of_totals(calls))
+    example = next(call for call in calls if call["outcome"] == "cancelled")
+    console.print(f"The records are in {RECORDS}, one a line. The one of {example['request_id']}:")
+    console.print_json(data=example)
+    console.print()
+
     failed = False
     for ok, what in check(visits, records, None if real else model.received):
         failed |= not ok
-        console.print(
-            Text("ok     " if ok else "FAILED ", "green" if ok else "bold red"), what.strip(), sep=""
-        )
+        console.print(Text("ok    " if ok else "FAILED", "green" if ok else "bold red"), what.strip())
     return int(failed)
 
 

@@ -11,7 +11,7 @@ does: a marker in the last user message (or in the header `X-Script`, without th
     [error]      500
     [429]        429, with Retry-After
     [401]        401, as a missing key and any `sk-wrong...` get it
-    [slow]       everything takes ten times as long
+    [slow]       each token after the first one takes twenty times as long
     [tool]       a call of the first tool offered
     [refuse]     a refusal
     [echo]       the answer repeats the question
@@ -381,10 +381,10 @@ class Model:
         if "error" in marks or (script.fault == "error" and not body.get("stream")):
             raise server_error()
         answer = Answer(script, body)
-        pace = self.pace * (10 if "slow" in marks else 1)
+        slow = "slow" in marks
         if body.get("stream"):
             return Paced(
-                self._paced(answer.events(), pace),
+                self._paced(answer.events(), slow=slow),
                 fault=script.fault,
                 endings=self.endings,
                 headers={**headers, "cache-control": "no-cache"},
@@ -392,7 +392,7 @@ class Model:
             )
         whole = answer.whole()
         sent = whole if script.fault is None else whole[: len(whole) // 2]
-        thinking = sum(pause for pause, _ in self._paced(iter([b""] * len(script.pieces)), pace))
+        thinking = sum(pause for pause, _ in self._paced([b""] * len(script.pieces), slow=slow))
         return Paced(
             [(thinking, sent)],
             fault="cut" if script.fault == "short" else script.fault,
@@ -401,11 +401,11 @@ class Model:
             media_type="application/json",
         )
 
-    def _paced(self, pieces: Iterator[bytes], pace: float) -> Iterator[tuple[float, bytes]]:
-        delay = self.first_token
+    def _paced(self, pieces: Iterable[bytes], *, slow: bool = False) -> Iterator[tuple[float, bytes]]:
+        delay, pace = self.first_token, self.pace
         for piece in pieces:
             yield self._random.uniform(*delay) * pace, piece
-            delay = self.per_token
+            delay, pace = self.per_token, self.pace * (20 if slow else 1)
 
 
 def checked(raw: bytes) -> dict[str, Any]:
@@ -453,6 +453,9 @@ def serve(model: Model | None = None, *, pace: float = 1.0) -> Iterator[str]:
     `pace`: that of the model, where none is given. Answers still open at the end are cut.
     """
     names = ("uvicorn.error", "uvicorn.access", "uvicorn.asgi")
+    llmlog.count_tokens(
+        "", "gpt-4o"
+    )  # the tokenizer is there before the first request, not in the middle of it
     levels = [logging.getLogger(name).level for name in names]
     listener = socket.create_server(("127.0.0.1", 0))
     try:

@@ -13,7 +13,7 @@ from openai import OpenAI
 
 import llmlog
 
-RECORDS = Path("quickstart.jsonl")
+RECORDS = Path(".demo/quickstart.jsonl")
 logging.config.dictConfig(llmlog.dict_config(file=str(RECORDS), service="quickstart"))
 
 

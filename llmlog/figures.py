@@ -85,10 +85,11 @@ def _count_input(prompt: Prompt, model: str | None) -> int | None:
 
 def _count_output(answer: Answer, model: str | None) -> int:
     total = 0
-    for text in _texts(answer):
+    whole = answer.finished()  # what a model adds around its answer comes at the answer's end
+    for place, text in enumerate(_texts(answer)):
         if length := len(text):
             kept = str(text)
-            counted = tokens.count_text(kept, model)
+            counted = tokens.count_text(kept, model, answer=whole and place == 0)
             total += counted if len(kept) == length else round(counted * length / len(kept))
     return total + sum(int(tokens.count_text(call.name, model)) for call in answer.tool_calls.values() if call.name)
 

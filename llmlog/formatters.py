@@ -85,13 +85,14 @@ class JSONFormatter(JsonFormatter):
                 except Exception:  # an option or a hook that fails for any record: what is left is our own
                     pass
             return self._flat(tidy)
+        except RecursionError:
+            pass
         except Exception as error:
-            if not isinstance(error, RecursionError):
-                fault("formatting a record", error)
-            try:
-                return orjson.dumps(_certain(record)).decode()
-            except RecursionError:
-                return _STACK_IS_FULL
+            fault("formatting a record", error)
+        try:
+            return orjson.dumps(_certain(record)).decode()
+        except RecursionError:
+            return _STACK_IS_FULL
 
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
         """python-json-logger's hook: `log_data` as JSON text, and certainly valid JSON."""
@@ -99,14 +100,14 @@ class JSONFormatter(JsonFormatter):
             text = super().jsonify_log_record(log_data)
             orjson.loads(text)
         except Exception:
-            log_data = plain(log_data)
+            log_data = _plain_fields(log_data)
             try:
                 text = super().jsonify_log_record(log_data)
                 orjson.loads(text)
             except Exception:
                 text = orjson.dumps(log_data).decode()
         if len(text) > self._max_bytes or len(text.encode()) > self._max_bytes:
-            text = _fitted(plain(log_data), self._max_bytes, keep=()).decode()
+            text = _fitted(_plain_fields(log_data), self._max_bytes, keep=()).decode()
         return text
 
     def _flat(self, record: logging.LogRecord) -> str:
@@ -116,10 +117,10 @@ class JSONFormatter(JsonFormatter):
         except Exception:
             # No default= callback: while one runs, another thread may change the container that orjson is
             # reading, and the process would crash. plain() takes a copy first.
-            fields = plain(fields)
+            fields = _plain_fields(fields)
             line = orjson.dumps(fields)
         if len(line) > self._max_bytes:
-            line = _fitted(plain(fields), self._max_bytes, keep=_BASE)
+            line = _fitted(_plain_fields(fields), self._max_bytes, keep=_BASE)
         return line.decode()
 
     def _fields(self, record: logging.LogRecord) -> dict[str, Any]:
@@ -128,8 +129,8 @@ class JSONFormatter(JsonFormatter):
             extras = _beside(_BASE, extras)
         fields = {
             "timestamp": _timestamp(record.created),
-            "level": record.levelname,
-            "logger": record.name,
+            "level": _text(record.levelname),
+            "logger": _text(record.name),
             "message": message,
             **self._constants,
             **extras,
@@ -187,13 +188,14 @@ class ConsoleFormatter(logging.Formatter):
             pass
         try:
             return self._lines(_tidied(record, self.formatException))
+        except RecursionError:
+            pass
         except Exception as error:
-            if not isinstance(error, RecursionError):
-                fault("formatting a record", error)
-            try:
-                return " ".join(map(_indented, _certain(record).values()))
-            except RecursionError:
-                return _STACK_IS_FULL
+            fault("formatting a record", error)
+        try:
+            return " ".join(map(_indented, _certain(record).values()))
+        except RecursionError:
+            return _STACK_IS_FULL
 
     def _lines(self, record: logging.LogRecord) -> str:
         message, extras = _message_and_extras(record)
@@ -248,12 +250,12 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def _visible(text: object) -> str:
-    return _INVISIBLE.sub(_escaped, text if type(text) is str else text_of(text))
+    return _INVISIBLE.sub(_escaped, _text(text))
 
 
 def _indented(text: object) -> str:
     """Lines after the first do not start where a record starts: a message cannot pass for another record."""
-    lines = (text if type(text) is str else text_of(text)).split("\n")
+    lines = _text(text).split("\n")
     return "\n    ".join(["\t".join(map(_visible, line.split("\t"))) for line in lines])
 
 
@@ -292,14 +294,25 @@ def _checked_max_bytes(max_bytes: int | None, prefix: str) -> int:
     return left
 
 
-def _message_and_extras(record: logging.LogRecord) -> tuple[Any, dict[str, Any]]:
+def _message_and_extras(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
     extras = {k: v for k, v in record.__dict__.items() if k not in STANDARD_ATTRIBUTES and k[:1] != "_"}
-    message: Any
     if issubclass(type(record.msg), dict):
         extras = {**record.msg, **extras}  # type: ignore[dict-item] # a LogRecord's msg may be any object
-        message = extras.pop("message", "")
-        return message if type(message) is str else text_of(message), extras
-    return record.getMessage(), extras
+        message: Any = extras.pop("message", "")
+    else:
+        message = record.getMessage()
+    return _text(message), extras
+
+
+def _text(value: Any) -> str:
+    return value if type(value) is str else text_of(value)
+
+
+def _plain_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    made = plain(dict(fields))
+    if type(made) is not dict:  # plain() answers a full stack, too, with a text
+        raise RecursionError
+    return made
 
 
 def _beside(taken: Iterable[str], fields: dict[str, Any]) -> dict[str, Any]:
@@ -346,9 +359,9 @@ def _tidied(record: logging.LogRecord, format_exception: Callable[[Any], Any]) -
     attributes = dict(record.__dict__)  # in one step: another thread may be adding to it
     msg, args, exc_info = (attributes.pop(name, None) for name in ("msg", "args", "exc_info"))
     tidy = logging.LogRecord("", logging.NOTSET, "", 0, "", None, None)
-    tidy.__dict__.update(plain(attributes))
+    tidy.__dict__.update(_plain_fields(attributes))
     tidy.name, tidy.levelname = text_of(tidy.name), text_of(tidy.levelname)
-    tidy.msg = plain(msg) if issubclass(type(msg), dict) else _message(record, msg, args)
+    tidy.msg = _plain_fields(msg) if issubclass(type(msg), dict) else _message(record, msg, args)
     error = _exception(exc_info)
     if error is not None:
         tidy.__dict__.setdefault("error_type", text_of(_qualified_name(type(error))))

@@ -162,7 +162,7 @@ _FAMILIES: tuple[tuple[str, _Family], ...] = (
     (r"^o1-(mini|preview)", replace(_REASONING, exact_chat=False, message=7, answer=11)),
     (
         r"^(?=gpt-4o|gpt-4\.1|gpt-5|o1|o3|o4|chatgpt|gpt-oss|codex|computer-use)"
-        r"(.*(audio|realtime|transcribe|tts|image|deep-research|computer-use)|o1|gpt-oss|codex)",
+        r"(.*(audio|realtime|transcribe|tts|image|chat-latest|deep-research|computer-use)|o1|gpt-oss|codex)",
         replace(_REASONING, exact_chat=False),
     ),
     (r"^gpt-5\.", replace(_REASONING, tools=90, answer=3)),

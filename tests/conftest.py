@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import os
 import pathlib
+import warnings
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -15,6 +16,9 @@ import pytest
 
 import llmlog
 from llmlog import faults, settings
+
+gc.collect()
+gc.freeze()  # every test ends with a collection: let it look at what the test has made, not at all of pytest
 
 CASES = pathlib.Path(__file__).resolve().parents[2] / "shared" / "cases" / "loader.py"
 
@@ -33,6 +37,13 @@ def cases() -> ModuleType:
     loader = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loader)
     return loader
+
+
+def recorded(cases: ModuleType, **selection: Any) -> list[Any]:
+    """The recorded cases that match; their loader leaves its files to the collector, which is not our warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        return list(cases.iter_cases(**selection))
 
 
 class Records(logging.Handler):

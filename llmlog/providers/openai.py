@@ -2,7 +2,7 @@
 
 Source of the format: OpenAI's API reference, "Chat" and "Streaming". Seen beside it: choices without a delta and
 chunks without choices (Azure's filter annotations), content as a list of parts (Mistral), reasoning as
-`reasoning_content` (DeepSeek, vLLM) or `reasoning` (OpenRouter, Groq), tool calls without an index (Mistral) or
+`reasoning_content` (DeepSeek, vLLM), `reasoning` (Groq) or `reasoning_details` (OpenRouter), tool calls without an index (Mistral) or
 with their name in every chunk, usage in every chunk (Perplexity, Databricks), in `x_groq` or in the choice.
 """
 
@@ -67,7 +67,12 @@ def read_chunk(answer: Answer, chunk: Any) -> Any:
         content |= _read_choice(answer, choice_fields, fields_of(choice_fields.get("delta")), position)
     if content:
         answer.content_chunks += 1
-    return not choices and answer.usage is not None and fields.get("usage") is not None
+    elif fields.get("usage") is not None:
+        # Usage without content is the last word of a stream, where a server sends no finish reason; beside content it
+        # is only a figure so far. The wire's own mark, [DONE], is not handed on by the SDKs.
+        answer.end_mark |= answer.content_chunks > 0
+        return not choices
+    return False
 
 
 def read_response(answer: Answer, response: Any) -> None:
@@ -128,7 +133,7 @@ def _read_choice(answer: Answer, choice: Mapping[str, Any], message: Mapping[str
     if refusal := text_in(message.get("refusal")):
         answer.text(index).add(refusal)
         answer.refused = found = True
-    if reasoning := text_in(message.get("reasoning_content")) or text_in(message.get("reasoning")):
+    if reasoning := _reasoning(message):
         answer.reasoning.add(reasoning)
         found = True
     for place, tool_call in enumerate(parts(message.get("tool_calls"))):
@@ -138,6 +143,13 @@ def _read_choice(answer: Answer, choice: Mapping[str, Any], message: Mapping[str
         _read_function(_tool_call(answer, (index, "function")), fields_of(function))
         found = True
     return found
+
+
+def _reasoning(message: Mapping[str, Any]) -> str:
+    """The reasoning, once: servers that send it under two names send the same under both."""
+    plain = text_in(message.get("reasoning_content")) or text_in(message.get("reasoning"))
+    details = map(fields_of, parts(message.get("reasoning_details")))
+    return plain or "".join(text_in(part.get("text")) or text_in(part.get("summary")) for part in details)
 
 
 def _read_content(answer: Answer, content: Any, index: int) -> bool:

@@ -13,11 +13,13 @@ import binascii
 import ipaddress
 import re
 from collections.abc import Callable, Collection, Iterator
+from typing import Literal
 
 __all__ = ["DETECTORS", "Detector", "api_key", "card", "email", "ip", "pairs", "phone", "squeezed"]
 
 Span = tuple[int, int]
 Detector = Callable[[str], Iterator[Span]]
+Verdict = Literal["any", "opaque"] | None  # which values of a name are secret
 
 
 # E-mail addresses
@@ -45,8 +47,9 @@ def _is_top_level(label: str) -> bool:
 
 # Payment cards
 
-_CARD = re.compile(r"[0-9](?<![\w.][0-9])(?<![0-9a-fA-F]{4}-[0-9])(?<!_-[0-9])[0-9 -]{11,}+")
+_CARD = re.compile(r"[0-9](?<![\w.][0-9])(?<!_-[0-9])[0-9 -]{11,}+")
 _CARD_GROUPS = re.compile(r"[0-9]++(?:[ -][0-9]++)*+")
+_DIGITS = re.compile("[0-9]++")
 _CARD_WORD = re.compile(
     r"\b(?:card|credit|debit|visa|mastercard|maestro|amex|diners|discover|jcb|pan|cc|ccn|karte|kreditkarte"
     r"|carte|tarjeta|cart[aã]o|carta)\b"
@@ -76,8 +79,7 @@ def card(text: str) -> Iterator[Span]:
             start, end = start + run.start(), end + run.start()
             if text[end : end + 1] == "." and text[end + 1 : end + 2].isdigit():
                 continue
-            following = text[end : end + 5]
-            if following[:1].isalnum() or following[:1] == "_" or re.match("-[0-9a-fA-F]{4}", following):
+            if _is_part(text, start, end):
                 continue
             digits = text[start:end].replace(" ", "").replace("-", "")
             if _CARD_RANGES.fullmatch(digits) or _near(_CARD_WORD, text, start, end, 40, 24):
@@ -85,25 +87,33 @@ def card(text: str) -> Iterator[Span]:
 
 
 def _card_groups(run: str) -> Iterator[Span]:
-    """The parts of a run of digits, spaces and hyphens that may be one number: whole groups, Luhn holds."""
+    """The parts of a run of digits, spaces and hyphens that may be one number: whole groups, and Luhn holds.
+
+    Printed numbers begin with a group of four, the others are about as long: a column of figures does not.
+    """
     for stretch in _CARD_GROUPS.finditer(run):
-        groups = [(m.start(), m.end()) for m in re.finditer("[0-9]+", stretch[0])]
-        first = 0
-        while first < len(groups):
-            digits, last = "", first
-            taken = None
-            while last < len(groups) and len(digits) < 19:
-                digits += stretch[0][groups[last][0] : min(groups[last][1], groups[last][0] + 20)]
-                last += 1
-                # Printed numbers have groups of three to seven: a column of figures has not.
-                even = last - first == 1 or all(3 <= b - a <= 7 for a, b in groups[first:last])
-                if even and 12 <= len(digits) <= 19 and len(set(digits)) > 1 and _luhn(digits):
-                    taken = last
-            if taken is None:
-                first += 1
-            else:
-                yield stretch.start() + groups[first][0], stretch.start() + groups[taken - 1][1]
-                first = taken
+        groups = [found.span() for found in _DIGITS.finditer(run, *stretch.span())]
+        reached = 0
+        for first, (start, end) in enumerate(groups):
+            if start < reached:
+                continue
+            digits, taken = run[start : min(end, start + 20)], 0
+            if _is_card(digits):
+                taken = end
+            if end - start == 4:
+                for next_start, next_end in groups[first + 1 : first + 6]:
+                    if not 3 <= next_end - next_start <= 7:
+                        break
+                    digits += run[next_start:next_end]
+                    if _is_card(digits):
+                        taken = next_end
+            if taken:
+                yield start, taken
+                reached = taken
+
+
+def _is_card(digits: str) -> bool:
+    return 12 <= len(digits) <= 19 and len(set(digits)) > 1 and _luhn(digits)
 
 
 def _luhn(digits: str) -> bool:
@@ -119,7 +129,7 @@ _NO_PHONE = re.compile(  # dates and times of day, as far as they reach into a r
         (?:19|20)[0-9]{2}([-/.])[01]?[0-9]\1[0-3]?[0-9]
       | [0-3]?[0-9]([-/.])[0-3]?[0-9]\2(?:19|20)[0-9]{2}
       | (?:19|20)[0-9]{2}[01][0-9][0-3][0-9]
-    )(?![0-9])""",
+    )(?:[- ][0-2][0-9]([.\-]?)[0-5][0-9]\3[0-6][0-9](?:[.\-][0-9]+)?)?(?![0-9])""",
     re.VERBOSE,
 )
 _SEPARATED = r"(?:[ .\-/()\xa0\u2010\u2011\u2013]{0,3}[0-9])"
@@ -137,6 +147,7 @@ _PHONE = re.compile(
     )(?![0-9])(?![.\-/][0-9])""",
     re.VERBOSE,
 )
+_DIGIT = re.compile("[0-9]")
 _PHONE_LIKELY = re.compile(
     r"(?<![0-9])(?<![0-9][.\-/])\(?[0-9]{1,13}\)?(?:(?:[ .\-/\u2010\u2011\u2013()]{1,3}|//)[0-9]{1,8}){0,7}(?![0-9])"
 )
@@ -165,25 +176,19 @@ def phone(text: str) -> Iterator[Span]:
         if offset > 1 and text[offset - 1] == ":" and text[offset - 2].isdigit():
             shape = re.sub(r"^[0-9]{2}(?:[.,][0-9]+)?", lambda m: "#" * len(m[0]), shape)
         shape = _NO_PHONE.sub(lambda m: "#" * len(m[0]), shape)
-        reached = 0
-        for found in _phones(shape, text, offset):
-            start, end = found
-            if start < reached:
-                continue
+        for start, end in _phones(shape, text, offset):
             extension = _EXTENSION.match(text, end)
             if extension:
                 end = extension.end()
-            following = text[end : end + 1]
-            if following.isalnum() or following == "_":
-                continue
-            reached = end
-            yield start, end
+            if not _is_part(text, start, end):
+                yield start, end
 
 
 def _phones(shape: str, text: str, offset: int) -> Iterator[Span]:
     certain = 0
+    total = sum(map(shape.count, "0123456789"))
     for found in _PHONE.finditer(shape):
-        digits = sum(c.isdigit() for c in found[0])
+        digits = len(_DIGIT.findall(found[0]))
         separated = digits < len(found[0].lstrip("+"))
         if found["plus"]:
             good = digits >= 8 and not re.fullmatch(r"\+[0-9]+\.[0-9]+", found[0])
@@ -192,7 +197,7 @@ def _phones(shape: str, text: str, offset: int) -> Iterator[Span]:
         elif found["area"]:
             good = 8 <= digits <= 12
         elif found["trunk"]:
-            good = 9 <= digits <= 12 and sum(c.isdigit() for c in shape) <= 15
+            good = 9 <= digits <= 12 and total <= 15
         else:
             good = True
         if good:
@@ -201,7 +206,7 @@ def _phones(shape: str, text: str, offset: int) -> Iterator[Span]:
     if certain:
         return
     for found in _PHONE_LIKELY.finditer(shape):
-        digits = sum(c.isdigit() for c in found[0])
+        digits = len(_DIGIT.findall(found[0]))
         start, end = offset + found.start(), offset + found.end()
         if not 6 <= digits <= 15 or re.fullmatch(r"[0-9]+\.[0-9]+|[0-9]{3}-[0-9]{2}-[0-9]{4}", found[0]):
             continue
@@ -326,7 +331,7 @@ def api_key(text: str) -> Iterator[Span]:
         yield from _private_keys(text)
     yield from pairs(text, _STEMS, _judge)
 
-_STUTTER = re.compile(r"(.)\1{5}")  # "xxxxxx", "000000": where a secret was meant to be filled in
+_STUTTER = re.compile("[xX*#]{6}|0{12}")  # where a secret is still to be filled in
 
 
 def _private_keys(text: str) -> Iterator[Span]:
@@ -354,18 +359,15 @@ def _varied(token: str) -> bool:
 
 def _opaque(value: str) -> bool:
     """Whether a value looks drawn at random: long, letters and digits in one piece."""
-    pieces = re.split(r"[^A-Za-z0-9]+", value)
-    longest = max(pieces, key=len)
-    if value.isdecimal():
-        return len(value) >= 16
-    return (
-        len(value) >= 12
-        and len(set(value)) >= 6
-        and any(map(str.isdigit, value))
-        and any(map(str.isalpha, value))
-        and not _STUTTER.search(value)
-        and (len(longest) >= 10 or len(value) >= 24)
-    )
+    if len(value) < 12 or not _DIGIT.search(value) or _STUTTER.search(value):
+        return False
+    if not _LETTER.search(value):
+        return len(value) >= 16 and value.isdecimal()
+    return len(set(value)) >= 6 and (len(value) >= 24 or _LONG_PIECE.search(value) is not None)
+
+
+_LETTER = re.compile("[A-Za-z]")
+_LONG_PIECE = re.compile("[A-Za-z0-9]{10}")
 
 
 def _is_basic(value: str) -> bool:
@@ -375,10 +377,10 @@ def _is_basic(value: str) -> bool:
         return False
 
 
-def _judge(name: str, value: str) -> bool:
-    if _SURE.search(name):
-        return not _HARMLESS.search(name) and len(value) > 2
-    return bool(_TELLING.search(name)) and not _HARMLESS.search(name) and _opaque(value)
+def _judge(name: str) -> Verdict:
+    if _HARMLESS.search(name):
+        return None
+    return "any" if _SURE.search(name) else "opaque" if _TELLING.search(name) else None
 
 
 # Names and their values in a text: `name=value`, `name: value`, `"name": "value"`, `name => 'value'`, `--name value`
@@ -388,20 +390,20 @@ _AFTER_STEM = re.compile(
     (?: \\?["'`]?\]?(?:\[[0-9]*\])?[ \t]{0,4}(?:(?:string|str)[ ])?(?:[:=?.|!]{0,3}=>?|:)[=:]{0,2}[ \t]{0,8}
       | \\?["'],[ ]{0,2}(?=\\?["'])
       | >\s{0,12}
-      | [ ](?=\S{16}) )
+      | (?P<blank>[ ])(?=\S{16}) )
     (?:(?:bearer|basic|token|digest|negotiate|bot|apikey)[ ]{1,3})?
-    (\\?["'`])?""",
+    (?P<quote>\\?["'`])?""",
     re.VERBOSE | re.IGNORECASE,
 )
-_BEFORE_STEM = re.compile(r"[\w.\-]*$")
-_BOUND = 512
+_BEFORE_STEM = re.compile(r"[\w.\-]*\Z")
+_BOUND = 256
 _VALUES = {
-    "": re.compile(r"[^\s,;&\"'`<>\\]{0,512}"),
-    '"': re.compile(r'(?:[^"\\\n]|\\.){0,512}'),
-    "'": re.compile(r"(?:[^'\\\n]|\\.){0,512}"),
-    "`": re.compile(r"[^`\n]{0,512}"),
-    "\\": re.compile(r"[^\"'`\\\n]{0,512}"),
-    "line": re.compile(r"[^\"'\n]{0,512}"),
+    "": re.compile(r"[^\s,;&\"'`<>\\]{0,256}"),
+    '"': re.compile(r'(?:[^"\\\n]|\\.){0,256}'),
+    "'": re.compile(r"(?:[^'\\\n]|\\.){0,256}"),
+    "`": re.compile(r"[^`\n]{0,256}"),
+    "\\": re.compile(r"[^\"'`\\\n]{0,256}"),
+    "line": re.compile(r"[^\"'\n]{0,256}"),
 }
 _PLACEHOLDER = re.compile(
     r"[<{%*$].*|(?:none|null|nil|true|false|undefined|str|string|bytes|int|bool|optional|required|missing|invalid|empty"
@@ -418,43 +420,53 @@ def squeezed(name: str) -> str:
 _SQUEEZE = str.maketrans("", "", "-_. ")
 
 
-def pairs(text: str, stems: Collection[str], judge: Callable[[str, str], bool]) -> Iterator[Span]:
-    """The values of `name=value` and its like, where the name holds one of `stems` and `judge(squeezed name, value)`."""
+def pairs(text: str, stems: Collection[str], judge: Callable[[str], Verdict]) -> Iterator[Span]:
+    """The values of `name=value` and its like, where the name holds one of `stems` and `judge(squeezed name)` says so."""
     lower = text.lower()
     if len(lower) != len(text):  # a capital that becomes two characters would shift all places
-        lower = re.sub("[A-Z]+", lambda m: m[0].lower(), text)
+        lower = re.sub("[A-Z]+", lambda found: found[0].lower(), text)
     for stem in stems:
-        at, reached = lower.find(stem), 0
+        reached = 0
+        at = lower.find(stem)
         while at >= 0:
             after = at + len(stem)
             found = _AFTER_STEM.match(text, after) if at >= reached else None
-            if found:
-                span = _pair(text, lower, at, found, judge)
-                if span:
-                    yield span
-                    reached = span[1]
+            span = _value(text, lower, at, found, judge) if found else None
+            if span:
+                yield span
+                reached = span[1]
             at = lower.find(stem, after)
 
 
-def _pair(text: str, lower: str, at: int, found: re.Match[str], judge: Callable[[str, str], bool]) -> Span | None:
+def _value(text: str, lower: str, at: int, found: re.Match[str], judge: Callable[[str], Verdict]) -> Span | None:
     before = _BEFORE_STEM.search(lower, max(0, at - 40), at)
-    name = squeezed((before[0] if before else "") + lower[at : found.end(1)])
-    quote = found[2] or ""
-    start = found.end()
-    if found[0].endswith(" ") and text[found.end(1) : start] == " " and not (before and before[0].startswith("-")):
+    first = before[0] if before else ""
+    if found["blank"] and not first.startswith("-"):
         return None  # only a command line's option is parted from its value by a blank alone
+    name = squeezed(first + lower[at : found.end(1)])
+    verdict = judge(name)
+    if verdict is None:
+        return None
+    quote = found["quote"] or ""
     pattern = _VALUES["line" if name.endswith("cookie") and not quote else quote[:1]]
-    end = start
+    start = end = found.end()
     while (piece := pattern.match(text, end)) and piece.end() > end:
         end = piece.end()
-        if end - start < _BOUND or not judge(name, text[start:end]):
+        if end - start < _BOUND or (verdict == "opaque" and not _opaque(text[start:end])):
             break  # a long value is read on only where it goes, so that none is read twice
-    value = text[start:end]
-    if not quote:
-        value = value.rstrip(".)]}:|")
-    if not value or _PLACEHOLDER.fullmatch(value) or not judge(name, value):
+    value = text[start:end] if quote else text[start:end].rstrip(".)]}:|")
+    if not value or _PLACEHOLDER.fullmatch(value) or (verdict == "opaque" and not _opaque(value)):
         return None
     return start, start + len(value)
+
+
+_PIECE_BEFORE = re.compile(r"[0-9A-Fa-f]{4}-\Z|[A-Za-z0-9_]\Z")
+_PIECE_AFTER = re.compile(r"[\w]|-[0-9A-Fa-f]{4}")
+
+
+def _is_part(text: str, start: int, end: int) -> bool:
+    """Whether a place is a piece of something longer: of a word, a hexadecimal number, a UUID."""
+    return bool(_PIECE_BEFORE.search(text, max(0, start - 5), start) or _PIECE_AFTER.match(text, end))
 
 
 def _near(words: re.Pattern[str], text: str, start: int, end: int, before: int, after: int) -> bool:

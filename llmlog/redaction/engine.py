@@ -17,7 +17,7 @@ from llmlog.faults import fault
 from llmlog.plain import plain, text_of
 
 if TYPE_CHECKING:
-    from llmlog.redaction.detectors import Detector, Span
+    from llmlog.redaction.detectors import Detector, Span, Verdict
 
 __all__ = ["KEYS", "WITHHELD", "Redactor", "build", "configure", "current", "redact"]
 
@@ -174,8 +174,8 @@ class Redactor:
             self._known[key] = drop, hint
         return drop, hint
 
-    def _judge(self, name: str, value: str) -> bool:
-        return (self._known.get(name) or self._learn(name))[0]
+    def _judge(self, name: str) -> Verdict:
+        return "any" if (self._known.get(name) or self._learn(name))[0] else None
 
     def _text(self, text: str, hint: str = "") -> str:
         probe = hint + text

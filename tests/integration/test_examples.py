@@ -37,7 +37,7 @@ def read(file: Path) -> list[dict[str, Any]]:
 def test_the_quickstart(tmp_path: Path) -> None:
     """One call, left after a sentence: one record, with estimated tokens, a cost and no address in it."""
     printed = run("quickstart.py", tmp_path)
-    (record,) = read(tmp_path / "quickstart.jsonl")
+    (record,) = read(tmp_path / ".demo" / "quickstart.jsonl")
     assert printed.startswith("Your parcel left our warehouse this morning.\n")
     assert json.loads(printed.splitlines()[-1]) == record
     assert (record["outcome"], record["ended_by"]) == ("aborted", "loop_left")

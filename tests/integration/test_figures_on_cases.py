@@ -177,7 +177,7 @@ def theirs(usage: Row, model: str, provider: str | None, at: datetime) -> Decima
 
 def compare(usage: Row, model: str, provider: str | None, named: str | None, at: datetime) -> bool:
     """Whether a recorded usage could be compared; if so, it costs what genai-prices says."""
-    if any(count and name not in NAMES and name not in PARTS for name, count in usage.items()):
+    if not usage or any(count and name not in NAMES and name not in PARTS for name, count in usage.items()):
         return False
     expected = theirs(usage, model, named, at)
     if expected is None:

@@ -357,7 +357,8 @@ def test_it_stops_cleanly_with_an_answer_open() -> None:
 
 
 def test_paced_like_a_model() -> None:
-    """The first piece waits longer than the others, by the figures given; `pace` multiplies them."""
+    """The first piece waits longer than the others, by the figures given; `pace` and [slow] multiply them."""
     model = Model(pace=2, first_token=(1.0, 1.0), per_token=(0.25, 0.25))
     answer = Answer(Script(["a", "b"]), {"model": "gpt-4o"})
-    assert [pause for pause, _ in model._paced(answer.events(), model.pace)] == [2.0, 0.5, 0.5, 0.5, 0.5]
+    assert [pause for pause, _ in model._paced(answer.events())] == [2.0, 0.5, 0.5, 0.5, 0.5]
+    assert [pause for pause, _ in model._paced(answer.events(), slow=True)] == [2.0, 10.0, 10.0, 10.0, 10.0]

@@ -240,17 +240,20 @@ def test_a_dropped_generator_settles_its_streams(calls: Records) -> None:
 def test_left_in_another_context() -> None:
     """A scope that is left elsewhere raises nothing, and restores nothing that is not its own."""
     scope = llmlog.request("r1")
-    scope.__enter__()
 
     def elsewhere() -> None:
         with llmlog.request("other"):
             scope.__exit__(None, None, None)
             assert here() == "other"
 
-    thread = threading.Thread(target=elsewhere)
-    thread.start()
-    thread.join()
-    assert here() == "r1"
+    def inside() -> None:
+        scope.__enter__()
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+        assert here() == "r1"
+
+    contextvars.copy_context().run(inside)
     llmlog.request().__exit__(None, None, None)  # never entered: nothing to do
 
 
@@ -301,7 +304,6 @@ OTHER: contextvars.ContextVar[str] = contextvars.ContextVar("other", default="no
 
 def test_carry_to_threads() -> None:
     """A carried function runs in the context of where it was made, in many threads at the same time."""
-    OTHER.set("theirs")
     barrier = threading.Barrier(4)
 
     def work(n: int) -> Any:
@@ -309,9 +311,14 @@ def test_carry_to_threads() -> None:
         llmlog.bind(n=n)
         return here(), llmlog.current()["n"], OTHER.get()
 
-    with llmlog.request("r1"), ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(llmlog.carry(work), range(4)))
-        assert "n" not in llmlog.current()
+    def inside() -> list[Any]:
+        OTHER.set("theirs")
+        with llmlog.request("r1"), ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(llmlog.carry(work), range(4)))
+            assert "n" not in llmlog.current()
+        return found
+
+    found = contextvars.copy_context().run(inside)
     assert found == [("r1", n, "theirs") for n in range(4)]
 
 

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
-from types import SimpleNamespace
 from typing import Any
 
 import genai_prices
@@ -17,7 +16,7 @@ import pytest
 from genai_prices import calc_price, data_snapshot
 from genai_prices.types import ConditionalPrice, TimeOfDateConstraint
 
-from llmlog import costs
+from llmlog import costs, settings
 from llmlog.costs import Price, cost, price
 from llmlog.exceptions import UsageTypeError, UsageValueError
 from llmlog.usage import Usage
@@ -177,11 +176,9 @@ class TestCost:
         expected = theirs(plain, owner, NOON, input_tokens=1000, output_tokens=100)
         assert cost(USAGE, model, provider=provider, at=NOON) == expected
 
-    def test_of_a_deployment_is_its_models(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_of_a_deployment_is_its_models(self) -> None:
         """A configured deployment name stands for its model."""
-        monkeypatch.setattr(
-            costs.settings, "current", lambda: SimpleNamespace(deployments={"mine": "gpt-4o"})
-        )
+        settings.change(deployments={"mine": "gpt-4o"})
         assert cost(USAGE, "mine", provider="azure", at=NOON) == cost(
             USAGE, "gpt-4o", provider="azure", at=NOON
         )
@@ -223,7 +220,11 @@ class TestEveryModel:
                     names = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens",
                              "output_reasoning_tokens")  # fmt: skip
                     expected = theirs(
-                        model.id, provider.id, NOON, **{k: v for k, v in zip(names, usage, strict=True) if v}
+                        model.id,
+                        provider.id,
+                        NOON,
+                        None,
+                        **{k: v for k, v in zip(names, usage, strict=True) if v},
                     )
                     found = cost(Usage(*usage), model.id, provider=provider.id, at=NOON)
                     assert found is not None

@@ -210,7 +210,7 @@ def test_a_partial_write_is_finished(
 def test_a_torn_line_does_not_spoil_the_next(
     handler: JSONLinesHandler, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The disk is full in mid-line: the error goes to handleError, and the next record starts on a line of its own."""
+    """The disk is full in mid-line: handleError hears of it, and the next record starts on a new line."""
     failed = failing(handler, monkeypatch)
     write, calls = os.write, []
 

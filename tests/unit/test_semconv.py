@@ -9,8 +9,76 @@ import pytest
 
 from llmlog.semconv import FIELDS, STANDARD_ATTRIBUTES, attribute_name
 
-SUMMARY = ["request_id", "user_id", "conversation_id", "prompt_name", "prompt_version", "feature", "record_id", "call_id", "parent_id", "operation", "provider", "model", "response_model", "response_id", "streamed", "attempt", "temperature", "max_tokens", "outcome", "ended_by", "finish_reason", "refused", "content_filtered", "latency_ms", "ttft_ms", "max_gap_ms", "tokens_per_second", "chunks", "content_chunks", "unread_chunks", "wait_ms", "consumer_ms", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "total_tokens", "usage_source", "cost_usd", "cost_source", "cost_partial", "prompt_length", "response_length", "reasoning_length", "tool_calls", "tool_names", "tool_arguments", "prompt", "response", "error_type", "error_message", "http_status", "trace_id", "span_id"]
-BASE = ["timestamp", "level", "logger", "message", "error_type", "error_message", "error_stack_trace", "stack_info", "event", "service", "env"]
+SUMMARY = [
+    "request_id",
+    "user_id",
+    "conversation_id",
+    "prompt_name",
+    "prompt_version",
+    "feature",
+    "record_id",
+    "call_id",
+    "parent_id",
+    "operation",
+    "provider",
+    "model",
+    "response_model",
+    "response_id",
+    "streamed",
+    "attempt",
+    "temperature",
+    "max_tokens",
+    "outcome",
+    "ended_by",
+    "finish_reason",
+    "refused",
+    "content_filtered",
+    "latency_ms",
+    "ttft_ms",
+    "max_gap_ms",
+    "tokens_per_second",
+    "chunks",
+    "content_chunks",
+    "unread_chunks",
+    "wait_ms",
+    "consumer_ms",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "total_tokens",
+    "usage_source",
+    "cost_usd",
+    "cost_source",
+    "cost_partial",
+    "prompt_length",
+    "response_length",
+    "reasoning_length",
+    "tool_calls",
+    "tool_names",
+    "tool_arguments",
+    "prompt",
+    "response",
+    "error_type",
+    "error_message",
+    "http_status",
+    "trace_id",
+    "span_id",
+]
+BASE = [
+    "timestamp",
+    "level",
+    "logger",
+    "message",
+    "error_type",
+    "error_message",
+    "error_stack_trace",
+    "stack_info",
+    "event",
+    "service",
+    "env",
+]
 
 
 def test_every_documented_field_is_in_the_table() -> None:
@@ -32,7 +100,7 @@ def test_no_two_fields_share_a_spelling(spelling: str) -> None:
 
 
 def test_types_and_units_are_of_a_closed_set() -> None:
-    """A reader of the table, such as a generator of documentation or mappings, can rely on the words in it."""
+    """A generator of documentation or mappings can rely on the words in the table."""
     for field in FIELDS.values():
         names = {node.id for node in ast.walk(ast.parse(field.type)) if isinstance(node, ast.Name)}
         assert names <= {"str", "int", "float", "bool", "list"}, field.name

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from llmlog import tokens
+from llmlog import settings, tokens
 from llmlog.exceptions import UsageTypeError
 from llmlog.tokens import TokenCount, count_text, count_tokens
 
@@ -140,10 +140,9 @@ class TestText:
         count = count_tokens("hi", "mine", deployments={"mine": "gpt-4"})
         assert (count.encoding, count.exact) == ("cl100k_base", True)
 
-    def test_of_a_configured_deployment_is_its_models(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_of_a_configured_deployment_is_its_models(self) -> None:
         """Without a map of its own, a count uses the one that was configured."""
-        configured = SimpleNamespace(deployments={"mine": "gpt-4"})
-        monkeypatch.setattr(tokens.settings, "current", lambda: configured)
+        settings.change(deployments={"mine": "gpt-4"})
         assert count_text("hi", "mine").encoding == "cl100k_base"
 
     @pytest.mark.parametrize(
