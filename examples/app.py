@@ -72,7 +72,7 @@ app.add_middleware(ASGIMiddleware)
 async def chat(question: Question) -> StreamingResponse:
     """A streamed answer. Where the reader hangs up, the model's work ends too, and the record says so."""
     llmlog.bind(feature="chat")
-    log.info("question from %s: %s", question.email or "a guest", question.text)
+    log.info("a question: %s", question.text, extra={"asked_by": {"email": question.email}})
     stream = await client.chat.completions.create(
         model=question.model, messages=question.messages, stream=True
     )

@@ -40,18 +40,22 @@ MODEL_TIMEOUT = "5"
 
 Record = dict[str, Any]
 
+CONSOLE = Console(highlight=False)
+if not CONSOLE.is_terminal:
+    CONSOLE.width = 110
+
 PERSONAL = {
-    "e-mail address": "erika.mustermann@example.org",
-    "phone number": "+49 30 901820 11",
-    "card number": "4242 4242 4242 4242",
-    "IP address": "203.0.113.77",
-    "API key": "sk-proj-9tQ2vXw7LmZr4BcN8sKd1HfJ6yPa3GeU0oRiTn5",
+    "EMAIL": "erika.mustermann@example.org",
+    "PHONE": "+49 30 901820 11",
+    "CARD": "4242 4242 4242 4242",
+    "IP": "203.0.113.77",
+    "API_KEY": "sk-proj-9tQ2vXw7LmZr4BcN8sKd1HfJ6yPa3GeU0oRiTn5",
 }
-"""Invented, and sent to the service. None of it may be found in the records."""
+"""Invented, and sent to the service: none of it may be found in the records, only its name in its place."""
 
 LETTER = (
-    "[echo] About my refund: write to {e-mail address} or call {phone number}. I paid with {card number} "
-    "from {IP address}, and by mistake our key {API key} went along."
+    "[echo] About my refund: write to {EMAIL} or call {PHONE}. I paid with {CARD} "
+    "from {IP}, and by mistake our key {API_KEY} went along."
 )
 
 
@@ -91,7 +95,7 @@ VISITS = [
         pieces=2,
         outcomes=["completed", "cancelled"],
     ),
-    Visit("personal", "/chat", LETTER.format(**PERSONAL), "eri", email=PERSONAL["e-mail address"]),
+    Visit("personal", "/chat", LETTER.format(**PERSONAL), "eri", email=PERSONAL["EMAIL"]),
     Visit("refused", "/chat", "[refuse] Give me his address.", "eve", scripted=True),
     Visit("error-500", "/chat", "[error] Hello?", "bob", outcomes=["error"], scripted=True),
     Visit("error-429", "/chat", "[429] Hello?", "bob", outcomes=["error"], scripted=True),
@@ -182,11 +186,9 @@ COLOURS = {
 }
 
 
-def milliseconds(value: float | None) -> str:
+def seconds(milliseconds: float | None) -> str:
     """A duration as people read it."""
-    if value is None:
-        return "-"
-    return f"{value:.0f} ms" if value < 1000 else f"{value / 1000:.2f} s"
+    return "-" if milliseconds is None else f"{milliseconds / 1000:.2f} s"
 
 
 def tokens(call: Record, name: str) -> str:
@@ -208,9 +210,9 @@ def outcome(name: str) -> Text:
 
 def table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
     """An empty table: columns of words, then columns of figures."""
-    made = Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
+    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    made.show_edge = False
+    made.padding = (0, 1, 0, 0) if CONSOLE.width >= 110 else (0, 0)
     for name in left:
         made.add_column(name, no_wrap=True)
     for name in right:
@@ -237,8 +239,8 @@ def table_of_calls(calls: Sequence[Record]) -> Table:
             tokens(call, "input_tokens"),
             tokens(call, "output_tokens"),
             dollars(call.get("cost_usd")),
-            milliseconds(call.get("ttft_ms")),
-            milliseconds(call["latency_ms"]),
+            seconds(call.get("ttft_ms")),
+            seconds(call["latency_ms"]),
         )
     return made
 
@@ -296,6 +298,12 @@ def check(
     text = RECORDS.read_text(encoding="utf-8")
     found = [name for name, value in PERSONAL.items() if value in text or value.replace(" ", "") in text]
     yield not found, f"no personal data in the file: {len(PERSONAL)} values looked for {found or ''}"
+    marks = [f"<{name}>" for name in PERSONAL]
+    missing = [mark for mark in marks if mark not in text]
+    yield not missing, f"in its place: {' '.join(marks)} {missing or ''}"
+
+    printed = OUTPUT.read_text()
+    yield not printed, f"the service had nothing to say on stderr {printed}"
 
 
 def main() -> int:
@@ -321,23 +329,21 @@ def main() -> int:
 
     records = [json.loads(line) for line in RECORDS.read_text(encoding="utf-8").splitlines()]
     calls = [record for record in records if record.get("event") == "llm.call"]
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 110
-    console.print(table_of_calls(calls))
-    console.print(
-        "~ counted by llmlog: the model sent no usage. cost $: US dollars. first: till the first token.\n"
-    )
-    console.print(table_of_totals(calls))
-    example = next(call for call in calls if call["outcome"] == "cancelled")
-    console.print(f"The records are in {RECORDS}, one a line. The one of {example['request_id']}:")
-    console.print_json(data=example)
-    console.print()
+    CONSOLE.print(table_of_calls(calls))
+    CONSOLE.print("\n~ counted by llmlog: the model sent no usage.  first: till the first token.\n")
+    CONSOLE.print(table_of_totals(calls))
+    CONSOLE.print()
+    example = next((call for call in calls if call["outcome"] == "cancelled"), calls[-1])
+    CONSOLE.print(f"The records are in {RECORDS}, one a line. The one of {example['request_id']}:")
+    CONSOLE.print_json(data=example)
+    CONSOLE.print()
 
     failed = False
     for ok, what in check(visits, records, None if real else model.received):
         failed |= not ok
-        console.print(Text("ok    " if ok else "FAILED", "green" if ok else "bold red"), what.strip())
+        CONSOLE.print(
+            Text("ok    " if ok else "FAILED", "green" if ok else "bold red"), what.strip(), markup=False
+        )
     return int(failed)
 
 

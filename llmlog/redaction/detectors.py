@@ -134,7 +134,7 @@ _NO_PHONE = re.compile(  # dates and times of day, as far as they reach into a r
 )
 _SEPARATED = r"(?:[ .\-/()\xa0\u2010\u2011\u2013]{0,3}[0-9])"
 _PHONE = re.compile(
-    rf"""(?<![0-9])(?<![0-9][.\-/])(?:
+    rf"""(?=[+(]|[0-9]{{2}}|1[ .\-][(0-9])(?<![0-9])(?<![0-9][.\-/])(?:
         (?P<plus>\+[1-9]{_SEPARATED}{{6,14}})
       | (?P<abroad>00[1-9]{_SEPARATED}{{8,13}})
       | (?:1[ .\-]?)?\([0-9]{{3}}\)[ .\-]{{0,2}}[0-9]{{3}}[ .\-]?[0-9]{{4}}
@@ -203,7 +203,7 @@ def _phones(shape: str, text: str, offset: int) -> Iterator[Span]:
         if good:
             certain += 1
             yield offset + found.start(), offset + found.end()
-    if certain:
+    if certain or total > 40:  # a column of figures is no list of phone numbers
         return
     for found in _PHONE_LIKELY.finditer(shape):
         digits = len(_DIGIT.findall(found[0]))
@@ -221,7 +221,9 @@ def _phones(shape: str, text: str, offset: int) -> Iterator[Span]:
 
 _IPV4 = re.compile(r"[0-9](?<![\w.][0-9])(?<![A-Za-z_]-[0-9])[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![\w]|\.[0-9])")
 _IPV6 = re.compile(r"[0-9A-Fa-f:](?<![\w:.][0-9A-Fa-f:])[0-9A-Fa-f:]*+(?:\.[0-9]{1,3}){0,3}+(?:%[0-9A-Za-z]{1,15})?")
-_VERSION = re.compile(r"(?:version|release|firmware|build|\bver|\bv)[\"']?[ :=.]{0,3}[\"']?$|[=<>~!]=[ ]?$", re.IGNORECASE)
+_VERSION = re.compile(
+    r"(?:version|release|firmware|build|\bver|\bv)[\"']?[ :=.]{0,3}[\"']?\Z|[=<>~!]=[ ]?\Z", re.IGNORECASE
+)
 
 
 def ip(text: str) -> Iterator[Span]:

@@ -1,0 +1,180 @@
+"""ASGIMiddleware, in plain ASGI, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from conftest import Records, chunk
+
+import llmlog
+from llmlog.middleware import ASGIMiddleware
+
+SCOPE: dict[str, Any] = {"type": "http", "method": "GET", "path": "/", "headers": [], "asgi": {"version": "3.0"}}
+
+
+async def never(*args: Any) -> Any:
+    raise AssertionError("not called")
+
+
+def run(app: Any, scope: dict[str, Any] | None = None, incoming: tuple[Any, ...] = (), **options: Any) -> list[Any]:
+    """Run one request through the middleware; returns what was sent."""
+    sent: list[Any] = []
+    messages = iter(incoming)
+
+    async def receive() -> Any:
+        return next(messages)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(ASGIMiddleware(app, **options)({**SCOPE, **(scope or {})}, receive, send))  # type: ignore[arg-type]
+    return sent
+
+
+def answering(seen: list[Any], headers: tuple[Any, ...] = ()) -> Any:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append((dict(llmlog.current()), scope["state"]["request_id"]))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    return app
+
+
+def test_the_clients_id_in_and_out() -> None:
+    """A valid id is taken over, bound, put into the scope, and sent back."""
+    seen: list[Any] = []
+    traceparent = (b"traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    sent = run(answering(seen), {"headers": [(b"x-request-id", b"r-1"), traceparent]}, team="a")
+    context, in_scope = seen[0]
+    assert (context["request_id"], in_scope, context["team"]) == ("r-1", "r-1", "a")
+    assert context["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert sent[0]["headers"] == [(b"x-request-id", b"r-1")]
+
+
+@pytest.mark.parametrize("bad", [b"", b"a b", b"x" * 200, b"a\tb", b"\xff", None])
+def test_a_fresh_id_where_the_clients_is_no_good(bad: bytes | None) -> None:
+    """An id that is missing or not valid is made here."""
+    seen: list[Any] = []
+    sent = run(answering(seen), {"headers": [] if bad is None else [(b"x-request-id", bad)]})
+    assert len(seen[0][1]) == 32
+    assert sent[0]["headers"][0][1] == seen[0][1].encode()
+
+
+def test_injected_parts() -> None:
+    """Header, generator and validator are the application's choice."""
+    seen: list[Any] = []
+    options = {"header": "X-Trace", "generator": lambda: "made", "validator": lambda value: value.startswith("ok")}
+    sent = run(answering(seen), {"headers": [(b"x-trace", b"ok-1"), (b"x-request-id", b"no")]}, **options)
+    assert sent[0]["headers"] == [(b"x-trace", b"ok-1")]
+    run(answering(seen), {"headers": [(b"x-trace", b"bad")]}, **options)
+    assert [one[1] for one in seen] == ["ok-1", "made"]
+
+
+def test_an_answer_that_has_the_header_already() -> None:
+    """The id is sent once."""
+    sent = run(answering([], headers=((b"X-Request-ID", b"own"),)))
+    assert sent[0]["headers"] == [(b"X-Request-ID", b"own")]
+
+
+def test_the_scope_of_the_server_is_left_alone() -> None:
+    """The application gets a scope of its own."""
+    scope = {**SCOPE, "state": {"db": 1}}
+    run(answering([]), scope)
+    assert scope["state"] == {"db": 1}
+
+
+def test_other_protocols_pass() -> None:
+    """Lifespan is none of its business."""
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope)
+
+    run(app, {"type": "lifespan"})
+    assert "state" not in seen[0]
+
+
+def test_websockets() -> None:
+    """A websocket has its context and its id as well."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert (await receive())["type"] == "websocket.connect"
+        await send({"type": "websocket.accept"})
+        assert llmlog.current()["request_id"] == "r-1"
+
+    sent = run(
+        app, {"type": "websocket", "headers": [(b"x-request-id", b"r-1")]}, ({"type": "websocket.connect"},)
+    )
+    assert sent[0]["headers"] == [(b"x-request-id", b"r-1")]
+
+
+def test_a_hang_up(calls: Records) -> None:
+    """After http.disconnect, a stream that is left was left because of it."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        for _ in llmlog.stream([chunk("a"), chunk("b")]):
+            assert (await receive())["type"] == "http.disconnect"
+            break
+
+    run(app, incoming=({"type": "http.disconnect"},))
+    record = calls.one()
+    assert (record["outcome"], record["ended_by"], record["levelno"]) == ("cancelled", "client_disconnect", 20)
+
+
+def test_a_disconnect_after_the_last_byte_is_none(calls: Records) -> None:
+    """Servers say http.disconnect too when all has been sent."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        stream = llmlog.stream([chunk("a"), chunk("b")])
+        next(stream)
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"a"})
+        await receive()
+        stream.close()
+
+    run(app, incoming=({"type": "http.disconnect"},))
+    assert calls.one()["ended_by"] == "close"
+
+
+def test_a_send_that_fails(calls: Records) -> None:
+    """By ASGI 2.4 a server raises OSError from send() when the client is gone."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        with llmlog.stream([chunk("a"), chunk("b")]) as stream:
+            for _ in stream:
+                await send({"type": "http.response.body", "body": b"a", "more_body": True})
+
+    async def send(message: Any) -> None:
+        raise OSError("gone")
+
+    async def main() -> None:
+        with pytest.raises(OSError, match="gone"):
+            await ASGIMiddleware(app)(SCOPE, never, send)  # type: ignore[arg-type]
+
+    asyncio.run(main())
+    assert calls.one()["ended_by"] == "client_disconnect"
+
+
+def test_an_error_of_the_application_passes() -> None:
+    """What the application raises is the server's; the context is gone."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(app)
+    assert dict(llmlog.current()) == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [({"app": 5}, TypeError), ({"generator": "x"}, TypeError), ({"validator": 1}, TypeError),
+     ({"header": 5}, TypeError), ({"header": " "}, ValueError), ({"header": "Ä"}, ValueError)],
+)  # fmt: skip
+def test_errors_of_use(options: dict[str, Any], error: type[Exception]) -> None:
+    """Wrong options are refused when it is built, with the value."""
+    with pytest.raises(error, match=repr(next(iter(options.values())))):
+        ASGIMiddleware(**{"app": never, **options})
