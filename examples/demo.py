@@ -235,7 +235,7 @@ def table_of_calls(calls: Sequence[Record]) -> Table:
             call.get("feature", "-"),
             call.get("model", "-"),
             outcome(call["outcome"]),
-            call["ended_by"],
+            f"{call['ended_by']} {call.get('http_status', '')}",
             tokens(call, "input_tokens"),
             tokens(call, "output_tokens"),
             dollars(call.get("cost_usd")),

@@ -70,7 +70,8 @@ class Answer:
 
     `texts`: the visible answer, refusal included, by choice; `choice 0` is also at hand as `pieces`.
     `finish_reasons` by choice, in the provider's own words. `usage`: the provider's own object, as it came last.
-    `end_mark`: whether the format's own mark of its end was seen. `error`: (type, message, status) of an error in the stream.
+    `end_mark`: whether the format's own mark of its end was seen. `error`: (type, message, status) of an error that came
+    in the stream.
     """
 
     __slots__ = (

@@ -21,7 +21,7 @@ from llmlog.faults import fault
 from llmlog.figures import LONG, to_count
 from llmlog.prompts import Prompt
 from llmlog.propagation import trace_of_now
-from llmlog.providers.base import Provider, Read
+from llmlog.providers.base import Read
 from llmlog.summary import Facts, summary
 
 __all__ = ["Call", "call", "flush", "how_it_left", "under_way"]

@@ -110,7 +110,7 @@ def _copying(copy: Callable[..., Any], ask_usage: bool, capture: bool | int | No
 
 def _observed(send: Callable[..., Any], options: _Options) -> Callable[..., Any]:
     """`send`, with a call around it."""
-    observed: Callable[..., Any]
+    observed: Any
     if options.is_async:
 
         @functools.wraps(send)
@@ -137,8 +137,8 @@ def _observed(send: Callable[..., Any], options: _Options) -> Callable[..., Any]
             return _answered(call, answer, kwargs)
 
         observed = send_it
-    observed.__llmlog__ = True  # type: ignore[attr-defined]
-    return observed
+    observed.__llmlog__ = True
+    return observed  # type: ignore[no-any-return]
 
 
 def _begin(options: _Options, kwargs: dict[str, Any]) -> tuple[Call | None, dict[str, Any]]:

@@ -29,7 +29,7 @@ def extract(headers: Mapping[Any, Any] | Iterable[tuple[Any, Any]]) -> dict[str,
     `headers`: a mapping or pairs, text or bytes, names in any case. What is not valid is left out, as if it had not
     been sent: `request_id` (X-Request-ID), `trace_id`, `span_id`, `trace_flags` (traceparent), `tracestate`, `baggage`.
     """
-    found = {}
+    found: dict[str, str] = {}
     for name, value in _pairs(headers):
         found.setdefault(_text(name).lower(), _text(value).strip())
     fields = {}

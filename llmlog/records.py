@@ -42,9 +42,11 @@ def _unseen(logger: logging.Logger, level: int) -> bool:
     if not logger.isEnabledFor(level):
         if logger.disabled:
             why = "the logger is disabled; set disable_existing_loggers to False in your dictConfig"
+        elif logger.manager.disable >= level:
+            why = f"logging.disable({logging.getLevelName(logger.manager.disable)}) is in force"
         else:
-            limit = max(logger.getEffectiveLevel(), logger.manager.disable + 1)
-            why = f"its level is {logging.getLevelName(limit)}, and this record is {logging.getLevelName(level)}"
+            limit = logging.getLevelName(logger.getEffectiveLevel())
+            why = f"its level is {limit}, and this record is {logging.getLevelName(level)}"
         notice("unseen", f"records of LLM calls are not logged by {logger.name!r}: {why}")
         return True
     if not _has_handler(logger, level):

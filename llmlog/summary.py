@@ -8,6 +8,7 @@ from typing import Any
 
 from llmlog.answers import Answer
 from llmlog.context import Context
+from llmlog.faults import fault
 from llmlog.figures import figures
 from llmlog.plain import text_of
 from llmlog.prompts import Prompt
@@ -83,11 +84,12 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
     if outcome == "error" and status is None and answer.error:
         status = answer.error[2]
     refused = status is not None and not call.chunks
-    fields.update(
-        figures(
-            answer, reader, prompt, provider=provider, model=model, refused=refused, settings=call.settings
-        )  # fmt: skip
-    )
+    try:
+        fields.update(
+            figures(answer, reader, prompt, provider=provider, model=model, refused=refused, settings=call.settings)
+        )
+    except Exception as error:  # a usage of a shape nobody has seen: the rest of the record is right all the same
+        fault("counting and pricing", error)
     streamed = call.streamed or inner.streamed
     fields.update(
         call_id=call.call_id,

@@ -88,6 +88,8 @@ def _start() -> None:
         # At the first call, not at import: what the application registers while it sets up its logging (stopping a
         # QueueListener, say) then comes after us.
         atexit.register(_exit)
+        # Counting imports it (by way of tiktoken), and it refuses to be imported first when the interpreter exits.
+        import concurrent.futures.thread  # noqa: F401
     try:
         threading.Thread(target=_run, name="llmlog-worker", daemon=True).start()
     except RuntimeError:  # the interpreter is shutting down, or the system has no thread left: others do the jobs

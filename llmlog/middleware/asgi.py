@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from llmlog.context import RequestState, new_id, request
@@ -23,24 +23,25 @@ __all__ = ["ASGIMiddleware"]
 
 
 class ASGIMiddleware:
-    """Around `app`, each HTTP or websocket request has a context, with its id, the trace, and the given fields.
+    """Around `app`, each HTTP or websocket request has a context, with its id, the trace, and `fields`.
 
     The id comes from the header `header` where the client sent a valid one, else from `generator`; the response
     bears it, and so does `scope["state"]["request_id"]`. A client that hangs up is noticed: what ends because of it
     ends as `cancelled` by `client_disconnect`.
 
     `validator`: takes the client's id and tells whether it may be used (1 to 128 visible ASCII characters as a rule).
-    UsageTypeError for an app, generator or validator that cannot be called, or a header that is not text.
+    UsageTypeError for an app, generator or validator that cannot be called, a header that is not text, or fields that
+    are no mapping.
     """
 
     def __init__(
         self,
-        app: ASGI3Application,
+        app: ASGI3Application | Callable[[Any, Any, Any], Awaitable[None]],
         *,
         header: str = "X-Request-ID",
         generator: Callable[[], str] = new_id,
         validator: Callable[[str], bool] = valid_request_id,
-        **fields: Any,
+        fields: Mapping[str, Any] | None = None,
     ) -> None:
         for name, value in (("app", app), ("generator", generator), ("validator", validator)):
             if not callable(value):
@@ -49,13 +50,19 @@ class ASGIMiddleware:
             raise UsageTypeError(f"header is the name of a header, got {shown(header)}")
         if not header.isascii() or not header.strip():
             raise UsageValueError(f"header is the name of a header, got {shown(header)}")
-        self.app = app
+        if fields is not None and not isinstance(fields, Mapping):
+            raise UsageTypeError(f"fields is a mapping or None, got {shown(fields)}")
+        self.app: Any = app
         self._header = header.strip().lower().encode("ascii")
         self._generator = generator
         self._validator = validator
-        self._fields = fields
+        self._fields = dict(fields or {})
 
-    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    # Any: frameworks have types of their own for these three, and asgiref's do not fit into them.
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._run(scope, receive, send)
+
+    async def _run(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
@@ -71,7 +78,7 @@ class ASGIMiddleware:
     def _request_id(self, headers: Any) -> str:
         for name, value in headers:
             if name.lower() == self._header:
-                sent = value.decode("latin-1").strip()
+                sent: str = value.decode("latin-1").strip()
                 if valid_request_id(sent) and self._validator(sent):
                     return sent
                 break
@@ -107,10 +114,10 @@ class _Passing:
 
     async def send(self, message: ASGISendEvent) -> None:
         if message["type"] in ("http.response.start", "websocket.accept"):
-            headers = list(message.get("headers") or ())  # type: ignore[call-overload]
+            headers = list(message.get("headers") or ())
             if all(name.lower() != self._header for name, _ in headers):
                 headers.append((self._header, self._request_id.encode("latin-1", "replace")))
-            message = {**message, "headers": headers}  # type: ignore[assignment,misc]
+            message = {**message, "headers": headers}  # type: ignore[assignment]
         elif message["type"] == "http.response.body" and not message.get("more_body", False):
             self._complete = True
         try:

@@ -25,7 +25,7 @@ def _reader(chunk: object) -> Read:
 def _read_sdk_chunk(answer: Answer, chunk: Any) -> Any:
     """The chunk most streams are made of, one choice with a piece of text and nothing else; or else `read_chunk`."""
     try:
-        # By the objects' own dicts: looking an attribute up through pydantic's __getattr__ costs up to three times more.
+        # By the objects' own dicts: a look-up through pydantic's __getattr__ costs up to three times more.
         fields = chunk.__dict__
         (choice,) = fields["choices"]
         choice_fields = choice.__dict__

@@ -1,8 +1,8 @@
 """Where personal data and secrets stand in a text: one function for each kind, pure, in linear time.
 
-Each yields the spans `(start, end)` of what it found. Each looks first whether the text holds a character without
-which nothing can be found, so that a clean line costs next to nothing. No pattern can be made slow: runs are read
-possessively or bounded, and a search never begins twice in the same run.
+Each yields the spans `(start, end)` of what it found. Each looks first for a character without which there is
+nothing to find, so that a clean line costs next to nothing. No text can make one slow: runs are read
+possessively or up to a bound, and a search never begins twice in the same run.
 
 Forms that are only likely (`20 32 85 26`, a card number of twelve digits) count where a telling word is near.
 """
@@ -24,7 +24,7 @@ Verdict = Literal["any", "opaque"] | None  # which values of a name are secret
 
 # E-mail addresses
 
-_MAIL = re.compile(r"(?<![\w.+'~!#$*^-])([\w.+'~!#$*^-]++)(?:@|%40)((?:[\w-]++\.)++[\w-]++)")
+_MAIL = re.compile(r"(?<![\w.+'~!#$*^-])([\w.+'~!#$*^-]++)(?:@|%40)([\w-]++(?:\.[\w-]++)++)")
 
 
 def email(text: str) -> Iterator[Span]:
@@ -35,7 +35,7 @@ def email(text: str) -> Iterator[Span]:
         local = found[1].lstrip(".+'~!#$*^-")
         labels = found[2].split(".")
         end = found.end()
-        while len(labels) > 1 and not _is_top_level(labels[-1]):  # "ann@site.org.2" ends with its last real name
+        while len(labels) > 1 and not _is_top_level(labels[-1]):  # in "ann@site.org.2" the last part is none
             end -= len(labels.pop()) + 1
         if local and len(labels) > 1:
             yield found.end(1) - len(local), end
@@ -73,7 +73,7 @@ _CARD_RANGES = re.compile(
 
 
 def card(text: str) -> Iterator[Span]:
-    """Payment card numbers: in a network's range, with a right check digit; out of range beside a telling word."""
+    """Payment card numbers, with a right check digit: in a network's range, or beside a telling word."""
     for run in _CARD.finditer(text):
         for start, end in _card_groups(run[0]):
             start, end = start + run.start(), end + run.start()
@@ -117,8 +117,8 @@ def _is_card(digits: str) -> bool:
 
 
 def _luhn(digits: str) -> bool:
-    total = sum(map(int, digits[-1::-2])) + sum((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)[int(d)] for d in digits[-2::-2])
-    return total % 10 == 0
+    doubled = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+    return (sum(map(int, digits[-1::-2])) + sum(doubled[int(digit)] for digit in digits[-2::-2])) % 10 == 0
 
 
 # Phone numbers
@@ -149,12 +149,13 @@ _PHONE = re.compile(
 )
 _DIGIT = re.compile("[0-9]")
 _PHONE_LIKELY = re.compile(
-    r"(?<![0-9])(?<![0-9][.\-/])\(?[0-9]{1,13}\)?(?:(?:[ .\-/\u2010\u2011\u2013()]{1,3}|//)[0-9]{1,8}){0,7}(?![0-9])"
+    r"(?<![0-9])(?<![0-9][.\-/])\(?[0-9]{1,13}\)?"
+    r"(?:[ .\-/\xa0\u2010\u2011\u2013()]{1,3}[0-9]{1,8}){0,7}(?![0-9])"
 )
 _PHONE_WORD = re.compile(
     r"phone|\btele?\b|\btlf|\btelef|t[eé]l[eé]f|telep|mobil|m[oó]vil|celular|\bcell\b|\bfax\b|whats?app"
-    r"|\bsms\b|hotline|helpline|landline|\bhandy|rufnummer|portable\b|\bdial\b|\bt[eé]l\b|電話|电话|\b(?:call|text|ring|reach) "
-    r"(?:me|us|him|her|them|you|back)\b"
+    r"|\bsms\b|hotline|helpline|landline|\bhandy|rufnummer|portable\b|\bdial\b|\bt[eé]l\b|電話|电话"
+    r"|\b(?:call|text|ring|reach) (?:me|us|him|her|them|you|back)\b"
 )
 _PHONE_HINT = re.compile(
     r"\b(?:call|calls|calling|called|reach|ring|contact|answer|answering|office|numbers?|numero|num[eé]ro|n[uú]mero|nummer"
@@ -165,7 +166,7 @@ _RFC3966 = "tel:"
 
 
 def phone(text: str) -> Iterator[Span]:
-    """Phone numbers: international, with a trunk 0, an area code in brackets or as written in America; others by a word."""
+    """Phone numbers: with +, a leading 0, a code in brackets, as in America; others beside a telling word."""
     for run in _PHONE_RUN.finditer(text):
         shape = run[0]
         if sum(map(shape.count, "0123456789")) < 6:
@@ -211,9 +212,9 @@ def _phones(shape: str, text: str, offset: int) -> Iterator[Span]:
         if not 6 <= digits <= 15 or re.fullmatch(r"[0-9]+\.[0-9]+|[0-9]{3}-[0-9]{2}-[0-9]{4}", found[0]):
             continue
         bare = digits == len(found[0])
-        if (not bare or 7 <= digits <= 13) and _near(_PHONE_WORD, text, start, end, 40, 16):
-            yield start, end
-        elif not bare and _near(_PHONE_HINT, text, start, end, 28, 16):
+        if bare and not 7 <= digits <= 13:
+            continue
+        if _near(_PHONE_WORD, text, start, end, 40, 16) or (not bare and _near(_PHONE_HINT, text, start, end, 28, 16)):
             yield start, end
 
 
@@ -238,16 +239,15 @@ def ip(text: str) -> Iterator[Span]:
         address = found[0].partition("%")[0].rstrip(".")
         if address.endswith(":") and not address.endswith("::"):
             address = address[:-1]
-        if not 3 <= len(address) <= 45 or not _is_ipv6(address) or text[found.end() : found.end() + 1].isalnum():
-            continue
-        yield found.start(), found.end() if "%" in found[0] else found.start() + len(address)
+        if 3 <= len(address) <= 45 and _is_ipv6(address) and not text[found.end() : found.end() + 1].isalnum():
+            yield found.start(), found.end() if "%" in found[0] else found.start() + len(address)
 
 
 def _is_version(text: str, found: re.Match[str]) -> bool:
     start, end = found.span()
     before = text[max(0, start - 12) : start]
-    if before[-1:] == "/" and before[-2:-1].isalnum() and text[end : end + 1] != ":" and found[0].endswith(".0"):
-        return True  # Chrome/120.0.0.0; but host/10.1.2.3, as Java writes it, is an address
+    if before[-1:] == "/" and before[-2:-1].isalnum() and found[0].endswith(".0"):
+        return text[end : end + 1] != ":"  # Chrome/120.0.0.0; host/10.1.2.3, as Java writes it, is an address
     return _VERSION.search(before) is not None
 
 
@@ -303,7 +303,7 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("://", r"://[^\s/:@\"'<>]{0,64}+:([^\s/@\"'<>]{1,256}+)@"),  # a password in a URL
     )
 )
-_SIGNED = re.compile(rf"(?<![A-Za-z])(bearer|basic)[ ]{{1,3}}([A-Za-z0-9+/=_.~\-]{{8,}}+)", re.IGNORECASE)
+_SIGNED = re.compile(r"(?<![A-Za-z])(bearer|basic)[ ]{1,3}([A-Za-z0-9+/=_.~\-]{8,}+)", re.IGNORECASE)
 _PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 
 _STEMS = ("token", "secret", "passw", "passphrase", "pwd", "key", "authorization", "cookie", "credential")
@@ -319,7 +319,7 @@ _HARMLESS = re.compile(
 
 
 def api_key(text: str) -> Iterator[Span]:
-    """Keys and tokens by their issuers' shapes, private keys, `Bearer` and `Basic`, and what follows a telling name."""
+    """Keys and tokens by their issuers' shapes, private keys, `Bearer`, `Basic`, values of telling names."""
     for literal, shape in _SHAPES:
         if literal in text:
             for found in shape.finditer(text):
@@ -327,11 +327,12 @@ def api_key(text: str) -> Iterator[Span]:
                     yield found.span(shape.groups)
     if "earer " in text or "asic " in text or "EARER " in text or "ASIC " in text:
         for found in _SIGNED.finditer(text):
-            if _opaque(found[2]) if found[1][0] in "bB" and len(found[1]) == 6 else _is_basic(found[2]):
+            if _opaque(found[2]) if len(found[1]) == 6 else _is_basic(found[2]):
                 yield found.span(2)
     if "-----BEGIN " in text:
         yield from _private_keys(text)
     yield from pairs(text, _STEMS, _judge)
+
 
 _STUTTER = re.compile("[xX*#]{6}|0{12}")  # where a secret is still to be filled in
 
@@ -353,7 +354,7 @@ def _private_keys(text: str) -> Iterator[Span]:
 
 
 def _varied(token: str) -> bool:
-    """Whether it may be a real secret: "sk-xxxxxxxxxxxxxxxxxxxxxxxx" and "sk-learn-like-names-in-lower-case" are not."""
+    """Whether it may be a real secret: "sk-xxxxxxxxxxxxxxxxxxxxxx" and "sk-a-name-in-lower-case" are not."""
     if token.startswith(("AKIA", "ASIA", "ACCA", "ABIA")):
         return True
     return sum(map(str.isdigit, token)) >= 3 and len(set(token)) >= 8 and not _STUTTER.search(token)
@@ -385,7 +386,7 @@ def _judge(name: str) -> Verdict:
     return "any" if _SURE.search(name) else "opaque" if _TELLING.search(name) else None
 
 
-# Names and their values in a text: `name=value`, `name: value`, `"name": "value"`, `name => 'value'`, `--name value`
+# Names and their values: `name=value`, `name: value`, `"name": "value"`, `name => 'value'`, `--name value`
 
 _AFTER_STEM = re.compile(
     r"""([\w\-]{0,24}+)
@@ -393,8 +394,8 @@ _AFTER_STEM = re.compile(
       | \\?["'],[ ]{0,2}(?=\\?["'])
       | >\s{0,12}
       | (?P<blank>[ ])(?=\S{16}) )
-    (?:(?:bearer|basic|token|digest|negotiate|bot|apikey)[ ]{1,3})?
-    (?P<quote>\\?["'`])?""",
+    (?P<quote>\\?["'`])?
+    (?:(?:bearer|basic|token|digest|negotiate|bot|apikey)[ ]{1,3})?""",
     re.VERBOSE | re.IGNORECASE,
 )
 _BEFORE_STEM = re.compile(r"[\w.\-]*\Z")
@@ -423,7 +424,7 @@ _SQUEEZE = str.maketrans("", "", "-_. ")
 
 
 def pairs(text: str, stems: Collection[str], judge: Callable[[str], Verdict]) -> Iterator[Span]:
-    """The values of `name=value` and its like, where the name holds one of `stems` and `judge(squeezed name)` says so."""
+    """The values of `name=value` and its like, where one of `stems` is in the name and `judge` takes it."""
     lower = text.lower()
     if len(lower) != len(text):  # a capital that becomes two characters would shift all places
         lower = re.sub("[A-Z]+", lambda found: found[0].lower(), text)
@@ -449,15 +450,16 @@ def _value(text: str, lower: str, at: int, found: re.Match[str], judge: Callable
     verdict = judge(name)
     if verdict is None:
         return None
+    goes = _opaque if verdict == "opaque" else bool
     quote = found["quote"] or ""
     pattern = _VALUES["line" if name.endswith("cookie") and not quote else quote[:1]]
     start = end = found.end()
     while (piece := pattern.match(text, end)) and piece.end() > end:
         end = piece.end()
-        if end - start < _BOUND or (verdict == "opaque" and not _opaque(text[start:end])):
+        if end - start < _BOUND or (end - start == _BOUND and not goes(text[start:end])):
             break  # a long value is read on only where it goes, so that none is read twice
     value = text[start:end] if quote else text[start:end].rstrip(".)]}:|")
-    if not value or _PLACEHOLDER.fullmatch(value) or (verdict == "opaque" and not _opaque(value)):
+    if not value or _PLACEHOLDER.fullmatch(value) or not goes(value[:_BOUND]):
         return None
     return start, start + len(value)
 
@@ -473,7 +475,8 @@ def _is_part(text: str, start: int, end: int) -> bool:
 
 def _near(words: re.Pattern[str], text: str, start: int, end: int, before: int, after: int) -> bool:
     """Whether a telling word stands close before or after a place."""
-    return bool(words.search(text[max(0, start - before) : start].lower()) or words.search(text[end : end + after].lower()))
+    around = text[max(0, start - before) : start], text[end : end + after]
+    return any(words.search(side.lower()) for side in around)
 
 
 DETECTORS: dict[str, Detector] = {"api_key": api_key, "email": email, "card": card, "ip": ip, "phone": phone}

@@ -1,4 +1,4 @@
-"""Runs the detectors over texts and over objects at any depth, and puts a word in the place of what they find.
+"""Runs the detectors over texts and over objects at any depth, and puts a word in place of what they find.
 
 The detectors' patterns are compiled when the first `Redactor` is made, not when this module is imported: an
 application pays for them with its first record, not with its start.
@@ -25,11 +25,11 @@ WITHHELD = "<withheld: redaction failed>"
 REDACTED = "<REDACTED>"
 
 KEYS = (
-    "password", "passwd", "passphrase", "pwd", "secret", "secret_key", "secret_access_key", "api_key", "private_key",
-    "authorization", "cookie", "set-cookie", "access_token", "refresh_token", "auth_token", "session_token",
-    "bearer_token", "ssn",
+    "password", "passwd", "passphrase", "pwd", "secret", "secret_key", "secret_access_key", "api_key",
+    "private_key", "authorization", "cookie", "set-cookie", "access_token", "refresh_token", "auth_token",
+    "session_token", "bearer_token", "ssn",
 )  # fmt: skip
-"""Names whose value goes, whatever it is: in lower case, without `-` and `_`, also at the end of a longer name."""
+"""Names whose value goes, whatever it is. `-`, `_` and capitals make no difference; `db_password` is one."""
 
 _MAX_DEPTH = 24
 _LONG = 10**11  # a number with twelve digits may be a card's
@@ -44,11 +44,11 @@ _HINTS = (
 
 
 class Redactor:
-    """Finds personal data and secrets, and replaces them: `<EMAIL>`, `<CARD>`, `<PHONE>`, `<IP>`, `<API_KEY>`.
+    """Puts `<EMAIL>`, `<CARD>`, `<PHONE>`, `<IP>`, `<API_KEY>` in place of personal data and secrets.
 
-    `kinds`: the detectors to run (None: all). `patterns`: your own, name -> regular expression; the name in capitals
-    is what stands in the place. `keys`: names beside `KEYS` whose value is always replaced by `<REDACTED>`.
-    Neither method raises: what cannot be redacted becomes `WITHHELD`, and the fault is counted.
+    `kinds`: the detectors to run (None: all). `patterns`: your own, name -> regular expression; what it finds
+    becomes its name in capitals. `keys`: names beside `KEYS` whose value is always replaced by `<REDACTED>`.
+    No method raises: what cannot be redacted becomes `WITHHELD`, and the fault is counted.
     """
 
     def __init__(
@@ -79,8 +79,7 @@ class Redactor:
         try:
             return self._text(text if type(text) is str else text_of(text))
         except Exception as error:
-            fault("redacting", error)
-            return WITHHELD
+            return _withheld(error)
 
     def value(self, value: Any) -> Any:
         """The same object where nothing was found in it at any depth, a redacted plain copy otherwise."""
@@ -91,10 +90,9 @@ class Redactor:
         try:
             drop, hint = self._known.get(name) or self._learn(name)
         except Exception as error:
-            fault("redacting", error)
-            return WITHHELD
+            return _withheld(error)
         if drop:
-            return value if value is None or value is REDACTED else REDACTED
+            return value if value is None or (type(value) is str and value == REDACTED) else REDACTED
         return self._safely(value, hint)
 
     def _safely(self, value: Any, hint: str) -> Any:
@@ -108,8 +106,7 @@ class Redactor:
                 return value
             return clean
         except Exception as error:
-            fault("redacting", error)
-            return WITHHELD
+            return _withheld(error)
 
     def _walk(self, flat: Any, hint: str = "") -> Any:
         """Plain data, redacted; the same object where nothing was found."""
@@ -129,10 +126,9 @@ class Redactor:
         changed = False
         for key, item in flat.items():
             drop, hint = self._known.get(key) or self._learn(key)
-            if drop:
-                clean = item if item is None or item == REDACTED else REDACTED
-            else:
-                clean = self._walk(item, hint)
+            clean = REDACTED if drop else self._walk(item, hint)
+            if drop and (item is None or item == REDACTED):
+                clean = item
             name = self._text(key)
             changed = changed or clean is not item or name is not key
             while name in made:  # two keys that have become one: keep both values
@@ -150,7 +146,7 @@ class Redactor:
         return number if clean is digits else clean
 
     def _shows_more(self, value: Any, depth: int, seen: set[int]) -> bool:
-        """Whether `str()` of an object inside shows what its plain form does not, or the plain form was cut."""
+        """Whether an object inside shows in text what its plain form does not, or the plain form was cut."""
         kind = type(value)
         if kind is str or kind is int or kind is float or kind is bool or value is None or id(value) in seen:
             return False
@@ -158,8 +154,7 @@ class Redactor:
             seen.add(id(value))
             members = [*value.keys(), *value.values()] if kind is dict else list(value)
             return depth <= 0 or any(self._shows_more(member, depth - 1, seen) for member in members)
-        text = text_of(value)
-        return self._text(text) is not text
+        return any(self._text(text) is not text for text in (text_of(value), _repr(value)))
 
     def _learn(self, key: str) -> tuple[bool, str]:
         """What a name says: whether the value goes, and what to read in front of it."""
@@ -167,7 +162,7 @@ class Redactor:
         single = name.removesuffix("s")
         drop = name in self._exact or single in self._exact or name.endswith(self._endings)
         drop = drop or single.endswith(self._endings)
-        hint = next((f"{key}: " if text is None else text for ending, text in _HINTS if ending.search(name)), "")
+        hint = next((text or f"{key}: " for ending, text in _HINTS if ending.search(name)), "")
         if len(self._known) >= _KNOWN_KEYS:
             self._known.clear()
         if len(key) <= 64:
@@ -182,7 +177,8 @@ class Redactor:
         spans = [(start, end, word) for word, find in self._finders for start, end in find(probe)]
         if not spans:
             return text
-        pieces, at = [], len(hint)
+        pieces: list[str] = []
+        at = len(hint)
         for start, end, word in _merged(spans):
             if end > at:
                 pieces += (probe[at : max(start, at)], word)
@@ -190,8 +186,16 @@ class Redactor:
         return "".join(pieces) + probe[at:] if pieces else text
 
 
+def _withheld(error: BaseException) -> str:
+    try:
+        fault("redacting", error)
+    except RecursionError:  # the stack is full: the value goes all the same
+        pass
+    return WITHHELD
+
+
 def _merged(spans: list[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
-    """Spans in order, those that overlap made one: with the word of the longest, of the first among equals."""
+    """Spans in order, those that overlap made one, with the word of the longest, the first among equals."""
     spans.sort(key=lambda span: span[0])
     start, end, word = spans[0]
     longest = end - start
@@ -207,6 +211,14 @@ def _merged(spans: list[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]
     yield start, end, word
 
 
+def _repr(value: object) -> str:
+    """What `str()` of a list or a dict shows of `value`."""
+    try:
+        return repr(value)
+    except Exception:
+        return ""
+
+
 def _same(one: object, other: object) -> bool:
     return one is other
 
@@ -216,7 +228,7 @@ def _matches(text: str, pattern: re.Pattern[str]) -> Iterator[Span]:
 
 
 def _stems(keys: Iterable[str]) -> tuple[str, ...]:
-    """The texts of which one must be there where a key is written out, in any of its spellings; none within another."""
+    """The texts of which one is there wherever a key is, in any spelling; none is within another."""
     parts = [re.split("[-_. ]+", key.lower()) for key in keys]
     spellings = {joint.join(part) for part in parts for joint in ("", "_", "-", " ")}
     return tuple(one for one in spellings if not any(other in one for other in spellings if other != one))
@@ -244,7 +256,8 @@ def _detectors(kinds: Iterable[str] | None) -> dict[str, Detector]:
     chosen = _names("kinds", kinds)
     for kind in chosen:
         if kind not in DETECTORS:
-            raise UsageValueError(f"no kind of personal data: {shown(kind)}; there are {', '.join(sorted(DETECTORS))}")
+            known = ", ".join(sorted(DETECTORS))
+            raise UsageValueError(f"no kind of personal data: {shown(kind)}; there are {known}")
     return {kind: find for kind, find in DETECTORS.items() if kind in chosen}
 
 
@@ -260,9 +273,9 @@ def _patterns(patterns: Mapping[str, str | re.Pattern[str]] | None) -> dict[str,
         try:
             compiled = re.compile(pattern)
         except re.error as error:
-            raise UsageValueError(f"pattern {name} is no regular expression: {shown(pattern)}: {error}") from None
+            raise UsageValueError(f"pattern {name}, {shown(pattern)}, is no regular expression: {error}") from None
         except TypeError:
-            raise UsageTypeError(f"pattern {name} must be a regular expression, not {shown(pattern)}") from None
+            raise UsageTypeError(f"pattern {name} must be a text or compiled, not {shown(pattern)}") from None
         if not isinstance(compiled.pattern, str):
             raise UsageTypeError(f"pattern {name} must be one for text, not {shown(pattern)}")
         made[name] = partial(_matches, pattern=compiled)
@@ -275,7 +288,7 @@ _OPTIONS = ("kinds", "patterns", "keys")
 def build(option: Any = None) -> Redactor:
     """A `Redactor` from what a configuration says.
 
-    None or True: all kinds. False: nothing is found. A list: these kinds. A mapping: its `kinds`, `patterns` and `keys`.
+    None or True: all kinds. False: nothing is found. A list: these kinds. A mapping: `Redactor`'s arguments.
     """
     if isinstance(option, Redactor):
         return option
@@ -288,7 +301,8 @@ def build(option: Any = None) -> Redactor:
     if isinstance(option, Mapping):
         for name in option:
             if name not in _OPTIONS:
-                raise UsageValueError(f"no option of redaction: {shown(name)}; there are {', '.join(_OPTIONS)}")
+                known = ", ".join(_OPTIONS)
+                raise UsageValueError(f"no option of redaction: {shown(name)}; there are {known}")
         return Redactor(**option)
     return Redactor(_names("redaction", option))
 
@@ -313,9 +327,9 @@ def current() -> Redactor:
 
 
 def redact(value: Any) -> Any:
-    """`value`, text or any object, with personal data and secrets replaced: `<EMAIL>`, `<CARD>`, `<REDACTED>`, ...
+    """`value`, text or any object, with personal data and secrets replaced: `<EMAIL>`, `<REDACTED>`, ...
 
-    The same object where nothing was found, a redacted plain copy otherwise. Never raises: what cannot be redacted
-    comes back as `<withheld: redaction failed>`.
+    The same object where nothing was found, a redacted plain copy otherwise. Never raises: what cannot be
+    redacted comes back as `<withheld: redaction failed>`.
     """
     return current().value(value)

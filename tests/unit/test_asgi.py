@@ -46,7 +46,7 @@ def test_the_clients_id_in_and_out() -> None:
     """A valid id is taken over, bound, put into the scope, and sent back."""
     seen: list[Any] = []
     traceparent = (b"traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
-    sent = run(answering(seen), {"headers": [(b"x-request-id", b"r-1"), traceparent]}, team="a")
+    sent = run(answering(seen), {"headers": [(b"x-request-id", b"r-1"), traceparent]}, fields={"team": "a"})
     context, in_scope = seen[0]
     assert (context["request_id"], in_scope, context["team"]) == ("r-1", "r-1", "a")
     assert context["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -172,7 +172,7 @@ def test_an_error_of_the_application_passes() -> None:
 @pytest.mark.parametrize(
     ("options", "error"),
     [({"app": 5}, TypeError), ({"generator": "x"}, TypeError), ({"validator": 1}, TypeError),
-     ({"header": 5}, TypeError), ({"header": " "}, ValueError), ({"header": "Ä"}, ValueError)],
+     ({"header": 5}, TypeError), ({"fields": 5}, TypeError), ({"header": " "}, ValueError), ({"header": "Ä"}, ValueError)],
 )  # fmt: skip
 def test_errors_of_use(options: dict[str, Any], error: type[Exception]) -> None:
     """Wrong options are refused when it is built, with the value."""

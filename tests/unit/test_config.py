@@ -1,0 +1,200 @@
+"""configure() and dict_config(), and set-ups by hand, with and without queues."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.config
+import logging.handlers
+import pathlib
+import queue
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from conftest import answer
+
+import llmlog
+from llmlog import redaction, settings
+
+PERSONAL = "ann@example.com"
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Puts the root logger and the redactor back."""
+    root = logging.getLogger()
+    handlers, level, redactor = root.handlers[:], root.level, redaction.current()
+    yield
+    for handler in [handler for handler in root.handlers if handler not in handlers]:
+        handler.close()
+    root.handlers[:], root.level = handlers, level
+    redaction.configure(redactor)
+
+
+def lines(file: pathlib.Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def work() -> None:
+    """A request of an application: an ordinary record, an exception, an LLM call; each with personal data."""
+    log = logging.getLogger("app")
+    with llmlog.request("r1", user_id=PERSONAL):
+        log.info("from %s", PERSONAL, extra={"who": {"mail": [PERSONAL]}})
+        try:
+            raise ValueError(PERSONAL)
+        except ValueError:
+            log.exception("failed")
+        list(llmlog.stream(answer("Hello ", PERSONAL), model="gpt-4o-mini", input=f"I am {PERSONAL}"))
+
+
+def check(records: list[dict[str, Any]]) -> None:
+    assert [record["logger"] for record in records] == ["app", "app", "llmlog.calls"]
+    assert all(record["request_id"] == "r1" for record in records)
+    assert PERSONAL not in json.dumps(records)
+    assert records[0]["message"] == "from <EMAIL>"
+    assert records[0]["who"] == {"mail": ["<EMAIL>"]}
+    assert (records[1]["error_type"], records[1]["error_message"]) == ("ValueError", "<EMAIL>")
+    # The standard library's QueueHandler puts the traceback behind the message.
+    assert "Traceback" in records[1].get("error_stack_trace", records[1]["message"])
+    assert records[2]["response"] == "Hello <EMAIL>"
+    assert records[2]["prompt"] == "I am <EMAIL>"
+    assert records[2]["user_id"] == "<EMAIL>"
+
+
+def test_the_usual_set_up(tmp_path: pathlib.Path) -> None:
+    """dict_config(file=...) is all that an application needs."""
+    file = tmp_path / "llm.jsonl"
+    logging.config.dictConfig(llmlog.dict_config(file=file, service="shop", env="prod"))
+    llmlog.configure(capture=True)
+    work()
+    check(lines(file))
+    assert all((record["service"], record["env"]) == ("shop", "prod") for record in lines(file))
+
+
+def test_console(capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines for people on stderr, or JSON on stdout."""
+    logging.config.dictConfig(llmlog.dict_config())
+    work()
+    captured = capsys.readouterr()
+    assert "gpt-4o-mini completed" in captured.err
+    assert PERSONAL not in captured.err
+    assert captured.out == ""
+    logging.config.dictConfig(llmlog.dict_config(console="json"))
+    llmlog.configure(capture=True)
+    work()
+    check([json.loads(line) for line in capsys.readouterr().out.splitlines()])
+
+
+def test_by_hand_with_a_queue(tmp_path: pathlib.Path) -> None:
+    """A QueueHandler with llmlog's filters, a listener with its file: nothing personal even in the queue."""
+    file = tmp_path / "llm.jsonl"
+    waiting: queue.Queue[Any] = queue.Queue()
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "filters": {
+                "options": {"()": "llmlog.filters.Options", "capture": True},
+                "context": {"()": "llmlog.filters.ContextFilter"},
+                "redact": {"()": "llmlog.filters.RedactFilter"},
+            },
+            "formatters": {"json": {"()": "llmlog.formatters.JSONFormatter"}},
+            "handlers": {
+                "queue": {
+                    "()": lambda: logging.handlers.QueueHandler(waiting),
+                    "filters": ["options", "context", "redact"],
+                }
+            },
+            "root": {"level": "INFO", "handlers": ["queue"]},
+        }
+    )
+    from llmlog.handlers import JSONLinesHandler
+
+    target = JSONLinesHandler(file)
+    listener = logging.handlers.QueueListener(waiting, target)
+    work()
+    assert PERSONAL not in repr([vars(record) for record in list(waiting.queue)])
+    listener.start()
+    listener.stop()
+    target.close()
+    check(lines(file))
+
+
+def test_what_another_handler_sees(tmp_path: pathlib.Path) -> None:
+    """From 3.12 on a handler without the filter gets the record as it was; on 3.11 it gets the redacted one."""
+    file = tmp_path / "llm.jsonl"
+    logging.config.dictConfig(llmlog.dict_config(file=file))
+    seen: list[str] = []
+
+    class Other(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.append(record.getMessage())
+
+    logging.getLogger().addHandler(Other())
+    logging.getLogger("app").info("from %s", PERSONAL)
+    assert lines(file)[0]["message"] == "from <EMAIL>"
+    assert seen == ["from <EMAIL>" if sys.version_info < (3, 12) else f"from {PERSONAL}"]
+
+
+def test_without_redaction(tmp_path: pathlib.Path) -> None:
+    """dict_config(redact=False) leaves the filter out."""
+    file = tmp_path / "llm.jsonl"
+    logging.config.dictConfig(llmlog.dict_config(file=file, redact=False))
+    logging.getLogger("app").info("from %s", PERSONAL)
+    assert lines(file)[0]["message"] == f"from {PERSONAL}"
+
+
+def test_handlers_by_what_is_asked_for() -> None:
+    """A file alone means no console; nothing at all means the console."""
+    assert list(llmlog.dict_config(file="a")["handlers"]) == ["llmlog_file"]
+    assert list(llmlog.dict_config()["handlers"]) == ["llmlog_console"]
+    assert list(llmlog.dict_config(file="a", console=True)["handlers"]) == ["llmlog_file", "llmlog_console"]
+    assert json.loads(json.dumps(llmlog.dict_config(file="a"))) == llmlog.dict_config(file="a")
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"file": 5}, TypeError),
+        ({"console": "xml"}, ValueError),
+        ({"service": 5}, TypeError),
+        ({"env": b"x"}, TypeError),
+        ({"level": "LOUD"}, ValueError),
+        ({"level": 1.5}, TypeError),
+        ({"schema": "xml"}, ValueError),
+    ],
+)
+def test_dict_config_refuses(options: dict[str, Any], error: type[Exception]) -> None:
+    """Wrong options are refused at the call, with the value in the message."""
+    with pytest.raises(error, match=repr(next(iter(options.values())))):
+        llmlog.dict_config(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "shown"),
+    [
+        ({"capture": "yes"}, TypeError, "'yes'"),
+        ({"capture": -1}, ValueError, "-1"),
+        ({"ask_usage": 1}, TypeError, "1"),
+        ({"deployments": ["a"]}, TypeError, "'a'"),
+        ({"deployments": {"a": 5}}, TypeError, "5"),
+        ({"redaction": ["emial"]}, ValueError, "'emial'"),
+        ({"redaction": 5}, TypeError, "5"),
+    ],
+)
+def test_configure_refuses(options: dict[str, Any], error: type[Exception], shown: str) -> None:
+    """Wrong options are refused at the call with the value, and change nothing."""
+    before = settings.current()
+    with pytest.raises(error, match=shown):
+        llmlog.configure(**options)
+    assert settings.current() is before
+
+
+def test_configure_sets_what_is_named() -> None:
+    """Each option by itself; the others stay."""
+    llmlog.configure(capture=100, redaction=["email"])
+    llmlog.configure(ask_usage=True)
+    assert (settings.current().capture, settings.current().ask_usage) == (100, True)
+    assert llmlog.redact("ann@example.com or 4242 4242 4242 4242") == "<EMAIL> or 4242 4242 4242 4242"

@@ -1,0 +1,104 @@
+"""The package itself: what it exports, what it imports, who stands on whom."""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import llmlog
+
+ROOT = pathlib.Path(llmlog.__file__).parent
+
+# A module imports only what stands above it, or an earlier sibling of its own folder.
+LAYERS = [
+    "_version", "exceptions", "faults", "settings", "semconv", "usage", "plain", "context", "propagation", "tokens",
+    "costs", "answers", "providers.base", "providers.openai", "providers.text", "providers", "redaction.detectors",
+    "redaction.engine", "redaction", "worker", "records", "prompts", "figures", "summary", "calls", "streams",
+    "clients", "events", "config", "filters", "formatters", "handlers.jsonlines", "handlers", "middleware.asgi",
+    "middleware",
+]  # fmt: skip
+DOORS = {("calls", "streams")}  # Call.stream() is the door to the drivers that stand on it
+
+
+def name_of(path: pathlib.Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path: pathlib.Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "llmlog":
+            inside = node.module[len("llmlog.") :]
+            for alias in node.names:
+                whole = f"{inside}.{alias.name}".lstrip(".")
+                found.add(whole if whole in LAYERS else inside)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name[len("llmlog.") :] for alias in node.names if alias.name.startswith("llmlog.")}
+    return found
+
+
+def test_a_module_imports_only_what_stands_above_it() -> None:
+    """Data flows one way, and so do imports."""
+    wrong = []
+    for path in ROOT.rglob("*.py"):
+        name = name_of(path)
+        if name:
+            assert name in LAYERS, f"{name} has no place in the layers yet"
+            wrong += [
+                (name, other)
+                for other in imports_of(path)
+                if LAYERS.index(other) >= LAYERS.index(name) and (name, other) not in DOORS
+            ]
+    assert wrong == []
+
+
+def test_all_is_the_public_api() -> None:
+    """__all__ names what is there, and everything public is in it."""
+    public = {
+        name
+        for name, value in vars(llmlog).items()
+        if not name.startswith("_") and not isinstance(value, type(sys)) and name != "annotations"
+    }
+    assert public == set(llmlog.__all__) - {"__version__"}
+
+
+def python(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    ).stdout.strip()
+
+
+def test_import_brings_no_third_party() -> None:
+    """`import llmlog` imports the standard library and itself."""
+    code = (
+        "import sys; before = set(sys.modules); import llmlog; "
+        "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before} "
+        "- set(sys.stdlib_module_names) - {'llmlog'}))"
+    )
+    assert python(code) == ""
+
+
+def test_import_touches_no_logger_and_starts_no_thread() -> None:
+    """Nothing of the application's logging changes by importing."""
+    code = (
+        "import logging, threading; import llmlog; "
+        "print(list(logging.root.manager.loggerDict), logging.root.handlers, threading.active_count())"
+    )
+    assert python(code) == "[] [] 1"
+
+
+@pytest.mark.parametrize(
+    "path", ["llmlog.formatters.JSONFormatter", "llmlog.formatters.ConsoleFormatter", "llmlog.filters.ContextFilter",
+             "llmlog.filters.RedactFilter", "llmlog.filters.Options", "llmlog.handlers.JSONLinesHandler",
+             "llmlog.middleware.ASGIMiddleware"],
+)  # fmt: skip
+def test_dotted_paths(path: str) -> None:
+    """The classes that dictConfig names are where the documentation says."""
+    import logging.config
+
+    assert logging.config.BaseConfigurator({}).resolve(path).__name__ == path.rpartition(".")[2]
