@@ -21,7 +21,6 @@ from llmlog.faults import fault
 from llmlog.figures import LONG, to_count
 from llmlog.prompts import Prompt
 from llmlog.propagation import trace_of_now
-from llmlog.providers.base import Read
 from llmlog.summary import Facts, summary
 
 __all__ = ["Call", "call", "flush", "how_it_left", "under_way"]
@@ -106,13 +105,11 @@ class Call(Facts):
 
     # What the drivers tell.
 
-    def reader_for(self, chunk: Any) -> Read | None:
-        """The function that reads chunks like this one; None where nobody knows it (the next one may be known)."""
-        if self.reader is providers.UNKNOWN:
+    def read(self, chunk: Any) -> Any:
+        """Read one chunk into the answer. True: it brings the usage and nothing else."""
+        if self.reader is providers.UNKNOWN:  # a stream may begin with something that nobody knows
             self.reader = providers.of(chunk)
-            if self.reader is providers.UNKNOWN:
-                return None
-        return self.reader.reader(chunk)
+        return self.reader.chunk(self.answer, chunk)
 
     def feed(self, chunk: Any) -> None:
         """Take in one chunk that has arrived. For drivers of one's own; `stream()` does it for its source."""
@@ -121,9 +118,7 @@ class Call(Facts):
         self.chunks += 1
         self.last = self.clock()
         try:
-            read = self.reader_for(chunk)
-            if read is not None:
-                read(self.answer, chunk)
+            self.read(chunk)
             if self.first_content is None and self.answer.content_chunks:
                 self.first_content = self.last
             self.answer.pack()

@@ -15,42 +15,47 @@ from typing import Any, Generic, Protocol, Self, TypeVar, cast, overload
 
 from llmlog.calls import Call, how_it_left, under_way
 from llmlog.exceptions import UsageTypeError, shown
-from llmlog.providers.base import Read
+from llmlog.providers import UNKNOWN
+from llmlog.providers.base import Quick
 
 __all__ = ["AsyncStream", "Stream", "stream", "wrapped"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-_PACK_EVERY = 64  # chunks; a power of two
+_PACK_EVERY = 64  # chunks
 
 
 class _Driver(Generic[T]):
     """What a loop and a stream have in common: pulling one chunk, timing it, reading it, handing it on."""
 
-    __slots__ = ("_answer", "_call", "_clock", "_pull", "_read")
+    __slots__ = ("_call", "_check_at", "_clock", "_pull", "_read")
 
     def __init__(self, call: Call, pull: Callable[[], Any] | None) -> None:
         self._call = call
-        self._answer = call.answer
         self._clock = call.clock
         self._pull = pull
-        self._read: Read | None = None
+        self._read: Quick | None = None
+        self._check_at = 0
 
-    def _reader(self, chunk: Any) -> Read:
-        read = self._call.reader_for(chunk)
-        if read is None:
-            return _unknown  # and ask again for the next one
-        self._read = read
-        return read
+    def _begin_reading(self, chunk: Any) -> Any:
+        call = self._call
+        only_usage = call.read(chunk)
+        if call.reader is not UNKNOWN:
+            self._read = call.reader.quicker(call.answer, chunk)
+        return only_usage
 
-    def _first_content(self, call: Call, now: float) -> None:
-        call.first_content = now
-        call.gap = 0.0  # the wait for the first content is ttft; gaps are what comes after
-
-
-def _unknown(answer: Any, chunk: Any) -> None:
-    """Reads a chunk of a kind that nobody knows."""
+    def _check(self, call: Call, now: float) -> None:
+        """What need not be done for each chunk: see the first content, keep the text small."""
+        answer = call.answer
+        if call.first_content is not None:
+            answer.pack()
+        elif answer.content_chunks:
+            call.first_content = now
+            call.gap = 0.0  # the wait for the first content is ttft; gaps are what comes after
+        else:
+            return
+        self._check_at = call.chunks + _PACK_EVERY
 
 
 class _Wrapper(_Driver[T]):
@@ -110,7 +115,7 @@ class _SyncDriver(_Driver[T]):
         while True:
             begin = clock()
             try:
-                chunk = pull()
+                chunk: T = pull()
             except StopIteration:
                 call.end("exhausted")
                 raise
@@ -125,17 +130,15 @@ class _SyncDriver(_Driver[T]):
             call.last = now
             call.chunks += 1
             try:
-                only_usage = (self._read or self._reader(chunk))(self._answer, chunk)
-                if call.first_content is None and self._answer.content_chunks:
-                    self._first_content(call, now)
-                elif not call.chunks % _PACK_EVERY:
-                    self._answer.pack()
+                only_usage = (self._read or self._begin_reading)(chunk)
+                if call.chunks >= self._check_at:
+                    self._check(call, now)
             except Exception as error:
                 call.unreadable(error)
-                return cast(T, chunk)
+                return chunk
             if only_usage and call.hide_usage:
                 continue
-            return cast(T, chunk)
+            return chunk
 
 
 class _Loop(_SyncDriver[T]):
@@ -234,7 +237,7 @@ class _AsyncDriver(_Driver[T]):
         while True:
             begin = clock()
             try:
-                chunk = await pull()
+                chunk: T = await pull()
             except StopAsyncIteration:
                 call.end("exhausted")
                 raise
@@ -249,17 +252,15 @@ class _AsyncDriver(_Driver[T]):
             call.last = now
             call.chunks += 1
             try:
-                only_usage = (self._read or self._reader(chunk))(self._answer, chunk)
-                if call.first_content is None and self._answer.content_chunks:
-                    self._first_content(call, now)
-                elif not call.chunks % _PACK_EVERY:
-                    self._answer.pack()
+                only_usage = (self._read or self._begin_reading)(chunk)
+                if call.chunks >= self._check_at:
+                    self._check(call, now)
             except Exception as error:
                 call.unreadable(error)
-                return cast(T, chunk)
+                return chunk
             if only_usage and call.hide_usage:
                 continue
-            return cast(T, chunk)
+            return chunk
 
 
 class _AsyncLoop(_AsyncDriver[T]):

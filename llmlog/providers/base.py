@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from llmlog.answers import Answer
 from llmlog.usage import Usage
 
-__all__ = ["Provider", "Read", "count", "fields_of", "parts", "text_in"]
+__all__ = ["Provider", "Quick", "Read", "count", "fields_of", "parts", "text_in"]
 
 Read = Callable[[Answer, Any], Any]
-"""Reads one chunk into the answer. True: the chunk brings nothing but the usage that `ask_usage` asked for."""
+"""Reads one chunk, or a response, into the answer. A chunk's true means: it brings the usage, and nothing else."""
+
+Quick = Callable[[Any], Any]
+"""Reads further chunks of one type into the answer it was made for; returns the same as `Read`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +27,20 @@ class Provider:
     """What `provider=` takes, and what the record says."""
     matches: Callable[[object], bool]
     """Whether a chunk or response is this provider's."""
-    reader: Callable[[object], Read]
-    """The function that reads chunks of this one's type."""
+    chunk: Read
+    """Reads any of its chunks."""
     response: Read
     """Reads a whole response."""
     usage: Callable[[Any], Usage | None]
     """The provider's own usage in our meaning; None where it holds no count."""
     ends: bool = True
     """Whether its streams say that they are whole; one that runs out without saying so was cut."""
+    quick: Callable[[Answer, Any], Quick | None] | None = None
+    """Makes, after a first chunk was read, a reader for more like it; None: not yet. Without it, `chunk` reads all."""
+
+    def quicker(self, answer: Answer, chunk: Any) -> Quick | None:
+        """The reader for the chunks that follow this one; None where it is too early to tell."""
+        return partial(self.chunk, answer) if self.quick is None else self.quick(answer, chunk)
 
 
 def fields_of(value: Any) -> Mapping[str, Any]:

@@ -9,47 +9,52 @@ with their name in every chunk, usage in every chunk (Perplexity, Databricks), i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from llmlog.answers import Answer, ToolCall
-from llmlog.providers.base import Provider, Read, count, fields_of, parts, text_in
+from llmlog.providers.base import Provider, Quick, count, fields_of, parts, text_in
 from llmlog.usage import Usage
 
 __all__ = ["PROVIDER", "read_chunk", "read_response", "read_usage"]
 
 
-def _reader(chunk: object) -> Read:
-    return _read_sdk_chunk if hasattr(type(chunk), "__pydantic_fields__") else read_chunk
+def _quick(answer: Answer, chunk: Any) -> Quick | None:
+    """For SDK objects, once the model is known, a shorter way to read the chunk that most streams are made of."""
+    if not hasattr(type(chunk), "__pydantic_fields__"):
+        return partial(read_chunk, answer)
+    if not answer.model:
+        return None
+    append = answer.pieces.append
 
+    def read(chunk: Any) -> Any:
+        """One choice with a piece of text and nothing else; or else `read_chunk`."""
+        try:
+            # By the objects' own dicts: a look-up through pydantic's __getattr__ costs up to three times more.
+            fields = chunk.__dict__
+            (choice,) = fields["choices"]
+            choice_fields = choice.__dict__
+            delta = choice_fields["delta"]
+            delta_fields = delta.__dict__
+            text = delta_fields["content"]
+            if (
+                text
+                and text.__class__ is str
+                and fields["usage"] is None
+                and choice_fields["finish_reason"] is None
+                and not choice_fields["index"]
+                and delta_fields["tool_calls"] is None
+                and delta_fields["refusal"] is None
+                and delta_fields["function_call"] is None
+                and not ((extra := delta.__pydantic_extra__) and any(extra.values()))
+            ):
+                append(text)
+                return None
+        except (AttributeError, KeyError, TypeError, ValueError):
+            pass
+        return read_chunk(answer, chunk)
 
-def _read_sdk_chunk(answer: Answer, chunk: Any) -> Any:
-    """The chunk most streams are made of, one choice with a piece of text and nothing else; or else `read_chunk`."""
-    try:
-        # By the objects' own dicts: a look-up through pydantic's __getattr__ costs up to three times more.
-        fields = chunk.__dict__
-        (choice,) = fields["choices"]
-        choice_fields = choice.__dict__
-        delta = choice_fields["delta"]
-        delta_fields = delta.__dict__
-        text = delta_fields["content"]
-        if (
-            text
-            and text.__class__ is str
-            and answer.model
-            and fields["usage"] is None
-            and choice_fields["finish_reason"] is None
-            and not choice_fields["index"]
-            and delta_fields["tool_calls"] is None
-            and delta_fields["refusal"] is None
-            and delta_fields["function_call"] is None
-            and not ((extra := delta.__pydantic_extra__) and any(extra.values()))
-        ):
-            answer.content_chunks += 1
-            answer.pieces.append(text)
-            return None
-    except (AttributeError, KeyError, TypeError, ValueError):
-        pass
-    return read_chunk(answer, chunk)
+    return read
 
 
 def read_chunk(answer: Answer, chunk: Any) -> Any:
@@ -66,7 +71,7 @@ def read_chunk(answer: Answer, chunk: Any) -> Any:
         # `message`: some servers end a stream with the whole message; it repeats what the deltas brought.
         content |= _read_choice(answer, choice_fields, fields_of(choice_fields.get("delta")), position)
     if content:
-        answer.content_chunks += 1
+        answer.has_content()
     elif fields.get("usage") is not None:
         # Usage without content is the last word of a stream, where a server sends no finish reason; beside content it
         # is only a figure so far. The wire's own mark, [DONE], is not handed on by the SDKs.
@@ -234,7 +239,8 @@ def _matches(chunk: object) -> bool:
 PROVIDER = Provider(
     name="openai",
     matches=_matches,
-    reader=_reader,
+    chunk=read_chunk,
     response=read_response,
     usage=read_usage,
+    quick=_quick,
 )

@@ -5,25 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from llmlog.answers import Answer
-from llmlog.providers.base import Provider, Read
+from llmlog.providers.base import Provider
 
 __all__ = ["PROVIDER"]
 
 
 def _read(answer: Answer, chunk: Any) -> None:
     if isinstance(chunk, str) and chunk:
-        answer.content_chunks += 1
         answer.pieces.append(chunk)
-
-
-def _reader(chunk: object) -> Read:
-    return _read
 
 
 PROVIDER = Provider(
     name="text",
     matches=lambda chunk: isinstance(chunk, str),
-    reader=_reader,
+    chunk=_read,
     response=_read,
     usage=lambda raw: None,
     ends=False,

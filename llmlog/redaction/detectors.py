@@ -113,12 +113,14 @@ def _card_groups(run: str) -> Iterator[Span]:
 
 
 def _is_card(digits: str) -> bool:
-    return 12 <= len(digits) <= 19 and len(set(digits)) > 1 and _luhn(digits)
+    return 12 <= len(digits) <= 19 and _luhn(digits) and digits.count("0") < len(digits)
 
 
 def _luhn(digits: str) -> bool:
-    doubled = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
-    return (sum(map(int, digits[-1::-2])) + sum(doubled[int(digit)] for digit in digits[-2::-2])) % 10 == 0
+    return (sum(map(int, digits[-1::-2])) + sum(map(_DOUBLED.__getitem__, digits[-2::-2]))) % 10 == 0
+
+
+_DOUBLED = dict(zip("0123456789", (0, 2, 4, 6, 8, 1, 3, 5, 7, 9), strict=True))
 
 
 # Phone numbers
@@ -392,13 +394,14 @@ _AFTER_STEM = re.compile(
     r"""([\w\-]{0,24}+)
     (?: \\?["'`]?\]?(?:\[[0-9]*\])?[ \t]{0,4}(?:(?:string|str)[ ])?(?:[:=?.|!]{0,3}=>?|:)[=:]{0,2}[ \t]{0,8}
       | \\?["'],[ ]{0,2}(?=\\?["'])
-      | >\s{0,12}
+      | (?P<tag>>)\s{0,12}
       | (?P<blank>[ ])(?=\S{16}) )
     (?P<quote>\\?["'`])?
     (?:(?:bearer|basic|token|digest|negotiate|bot|apikey)[ ]{1,3})?""",
     re.VERBOSE | re.IGNORECASE,
 )
 _BEFORE_STEM = re.compile(r"[\w.\-]*\Z")
+_CLOSING = re.compile(r"\s{0,12}</")
 _BOUND = 256
 _VALUES = {
     "": re.compile(r"[^\s,;&\"'`<>\\]{0,256}"),
@@ -410,7 +413,7 @@ _VALUES = {
 }
 _PLACEHOLDER = re.compile(
     r"[<{%*$].*|(?:none|null|nil|true|false|undefined|str|string|bytes|int|bool|optional|required|missing|invalid|empty"
-    r"|x+|\.+)\W*",
+    r"|x{3,}|\.+)\W*",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -458,6 +461,8 @@ def _value(text: str, lower: str, at: int, found: re.Match[str], judge: Callable
         end = piece.end()
         if end - start < _BOUND or (end - start == _BOUND and not goes(text[start:end])):
             break  # a long value is read on only where it goes, so that none is read twice
+    if found["tag"] and not _CLOSING.match(text, end):
+        goes = _opaque
     value = text[start:end] if quote else text[start:end].rstrip(".)]}:|")
     if not value or _PLACEHOLDER.fullmatch(value) or not goes(value[:_BOUND]):
         return None

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
@@ -31,7 +32,9 @@ KEYS = (
 )  # fmt: skip
 """Names whose value goes, whatever it is. `-`, `_` and capitals make no difference; `db_password` is one."""
 
+_CONTAINERS = frozenset({dict, list, tuple, set, frozenset})
 _MAX_DEPTH = 24
+_ROOM = 120
 _LONG = 10**11  # a number with twelve digits may be a card's
 _KNOWN_KEYS = 4096
 
@@ -97,44 +100,64 @@ class Redactor:
 
     def _safely(self, value: Any, hint: str) -> Any:
         try:
-            kind = type(value)
-            if kind is str or kind is int or kind is float or kind is bool or value is None:
-                return self._walk(value, hint)
-            flat = plain(value)
-            clean = self._walk(flat, hint)
-            if clean is flat and not self._shows_more(value, _MAX_DEPTH, set()):
-                return value
-            return clean
+            clean = self._clean(value, hint, _MAX_DEPTH, {})
+            if clean is value or type(clean) is str:
+                return clean
+            _make_sure_of_room(_ROOM)
+            return plain(clean)
         except Exception as error:
             return _withheld(error)
 
-    def _walk(self, flat: Any, hint: str = "") -> Any:
-        """Plain data, redacted; the same object where nothing was found."""
-        if isinstance(flat, str):
-            return self._text(flat, hint)
-        if isinstance(flat, (int, float)):
-            return self._number(flat, hint)
-        if isinstance(flat, list):
-            items = [self._walk(item, hint) for item in flat]
-            return flat if all(map(_same, items, flat)) else items
-        if isinstance(flat, dict):
-            return self._walk_dict(flat)
-        return flat
+    def _clean(self, value: Any, hint: str, depth: int, known: dict[int, Any]) -> Any:
+        """`value` redacted; the same object where nothing was found. `known`: what became of the containers so far."""
+        kind = type(value)
+        if kind is str:
+            return self._text(value, hint)
+        if value is None or kind is bool:
+            return value
+        if kind is int or kind is float:
+            return self._number(value, hint)
+        if id(value) in known:
+            return known[id(value)]
+        if kind not in _CONTAINERS:
+            return self._clean_object(value, hint, depth)
+        if depth <= 0:
+            return "<nested too deeply>"
+        known[id(value)] = "<cycle>"
+        clean: Any
+        if kind is dict:
+            clean = self._clean_dict(value, depth - 1, known)
+        else:
+            members = list(value)
+            clean = [self._clean(member, hint, depth - 1, known) for member in members]
+            clean = value if all(map(is_, clean, members)) else clean
+        known[id(value)] = clean
+        return clean
 
-    def _walk_dict(self, flat: dict[str, Any]) -> dict[str, Any]:
-        made: dict[str, Any] = {}
+    def _clean_dict(self, value: dict[Any, Any], depth: int, known: dict[int, Any]) -> dict[Any, Any]:
+        made: dict[Any, Any] = {}
         changed = False
-        for key, item in flat.items():
-            drop, hint = self._known.get(key) or self._learn(key)
-            clean = REDACTED if drop else self._walk(item, hint)
-            if drop and (item is None or item == REDACTED):
+        for key, item in list(value.items()):
+            name = key if type(key) is str else next(iter(plain({key: None})))
+            drop, hint = self._known.get(name) or self._learn(name)
+            clean = REDACTED if drop else self._clean(item, hint, depth, known)
+            if drop and (item is None or (type(item) is str and item == REDACTED)):
                 clean = item
-            name = self._text(key)
-            changed = changed or clean is not item or name is not key
-            while name in made:  # two keys that have become one: keep both values
-                name += "_"
-            made[name] = clean
-        return made if changed else flat
+            clean_name = self._text(name)
+            changed = changed or clean is not item or clean_name is not name
+            while clean_name in made:  # two keys that have become one: keep both values
+                clean_name += "_"
+            made[clean_name] = clean
+        return made if changed else value
+
+    def _clean_object(self, value: Any, hint: str, depth: int) -> Any:
+        """An object as its plain form and as the texts that `str()` shows of it, alone and in a container."""
+        _make_sure_of_room(_ROOM)
+        flat = plain(value)
+        clean = self._clean(flat, hint, depth, {})
+        if clean is not flat:
+            return clean
+        return flat if any(self._text(text) is not text for text in (text_of(value), _repr(value))) else value
 
     def _number(self, number: float, hint: str) -> Any:
         if -_LONG < number < _LONG and not (hint and abs(number) >= 1_000_000):
@@ -144,17 +167,6 @@ class Redactor:
         digits = str(int(number))
         clean = self._text(digits, hint)
         return number if clean is digits else clean
-
-    def _shows_more(self, value: Any, depth: int, seen: set[int]) -> bool:
-        """Whether an object inside shows in text what its plain form does not, or the plain form was cut."""
-        kind = type(value)
-        if kind is str or kind is int or kind is float or kind is bool or value is None or id(value) in seen:
-            return False
-        if kind in (dict, list, tuple, set, frozenset):
-            seen.add(id(value))
-            members = [*value.keys(), *value.values()] if kind is dict else list(value)
-            return depth <= 0 or any(self._shows_more(member, depth - 1, seen) for member in members)
-        return any(self._text(text) is not text for text in (text_of(value), _repr(value)))
 
     def _learn(self, key: str) -> tuple[bool, str]:
         """What a name says: whether the value goes, and what to read in front of it."""
@@ -184,6 +196,12 @@ class Redactor:
                 pieces += (probe[at : max(start, at)], word)
                 at = end
         return "".join(pieces) + probe[at:] if pieces else text
+
+
+def _make_sure_of_room(frames: int) -> None:
+    """RecursionError where the stack is nearly full: there `plain()` and `str()` would show less than there is."""
+    if frames:
+        _make_sure_of_room(frames - 1)
 
 
 def _withheld(error: BaseException) -> str:
@@ -217,10 +235,6 @@ def _repr(value: object) -> str:
         return repr(value)
     except Exception:
         return ""
-
-
-def _same(one: object, other: object) -> bool:
-    return one is other
 
 
 def _matches(text: str, pattern: re.Pattern[str]) -> Iterator[Span]:
