@@ -25,9 +25,7 @@ from pydantic import BaseModel
 import llmlog
 from llmlog.middleware import ASGIMiddleware
 
-logging.config.dictConfig(
-    llmlog.dict_config(file=".demo/llmlog.jsonl", service="demo", env="local", level="INFO")
-)
+logging.config.dictConfig(llmlog.dict_config(file=".demo/llmlog.jsonl", service="demo", env="local", level="INFO"))
 llmlog.configure(capture=200)  # off by default: the first characters of prompts and responses, redacted
 log = logging.getLogger("demo")
 
@@ -73,9 +71,7 @@ async def chat(question: Question) -> StreamingResponse:
     """A streamed answer. Where the reader hangs up, the model's work ends too, and the record says so."""
     llmlog.bind(feature="chat")
     log.info("a question: %s", question.text, extra={"asked_by": {"email": question.email}})
-    stream = await client.chat.completions.create(
-        model=question.model, messages=question.messages, stream=True
-    )
+    stream = await client.chat.completions.create(model=question.model, messages=question.messages, stream=True)
 
     async def text() -> AsyncIterator[str]:
         try:
@@ -141,9 +137,7 @@ def agent_steps(question: Question) -> Iterator[str]:
         log.info("the model asks for %s", call.id)
         yield "[looking up the order]\n"
         messages.append({"role": "tool", "tool_call_id": call.id, "content": json.dumps({"state": "packed"})})
-    for chunk in sync_client.chat.completions.create(
-        model=question.model, messages=messages, tools=TOOLS, stream=True
-    ):
+    for chunk in sync_client.chat.completions.create(model=question.model, messages=messages, tools=TOOLS, stream=True):
         if chunk.choices and chunk.choices[0].delta.content:
             yield chunk.choices[0].delta.content
 

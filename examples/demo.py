@@ -80,20 +80,15 @@ VISITS = [
     Visit("ann-2", "/chat", "How do I get a refund?", "ann", "gpt-4o"),
     Visit("", "/chat", "I forgot my password.", "bob", model="gpt-4.1-mini"),
     Visit("", "/chat", "Which of the two should I take?", "eve"),
-    Visit("hangs-up", "/chat", "Where is my parcel?", "bob", pieces=4, outcomes=["cancelled"]),
-    Visit("hangs-up-2", "/chat", "How do I get a refund?", "eve", "gpt-4o", pieces=1, outcomes=["cancelled"]),
+    Visit("hangs-up", "/chat", "[slow] Where is my parcel?", "bob", pieces=3, outcomes=["cancelled"]),
+    Visit("hangs-up-2", "/chat", "[slow] How do I get a refund?", "eve", pieces=1, outcomes=["cancelled"]),
     Visit("impatient", "/chat", "[slow] Hello?", "dan", patience=2.5, outcomes=["cancelled"], scripted=True),
     Visit("in-one", "/answer", "How do I get a refund?", "bob"),
     Visit("", "/answer", "I forgot my password.", model="gpt-4.1-mini"),
     Visit("teaser", "/teaser", "Where is my parcel?", "ann", outcomes=["aborted"]),
     Visit("agent", "/agent", "[tool] Where is order 3?", "dan", outcomes=["completed", "completed"]),
     Visit(
-        "agent-left",
-        "/agent",
-        "[tool] Where is order 4?",
-        "eve",
-        pieces=2,
-        outcomes=["completed", "cancelled"],
+        "agent-left", "/agent", "[tool] [slow] Where is order 4?", "eve", pieces=2, outcomes=["completed", "cancelled"]
     ),
     Visit("personal", "/chat", LETTER.format(**PERSONAL), "eri", email=PERSONAL["EMAIL"]),
     Visit("refused", "/chat", "[refuse] Give me his address.", "eve", scripted=True),
@@ -133,7 +128,7 @@ async def visit(client: httpx.AsyncClient, to_do: Visit) -> None:
 
 async def everybody(url: str, visits: Sequence[Visit]) -> None:
     """All visitors at once."""
-    async with httpx.AsyncClient(base_url=url) as client, asyncio.TaskGroup() as group:
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as client, asyncio.TaskGroup() as group:
         for to_do in visits:
             group.create_task(visit(client, to_do))
 
@@ -149,9 +144,7 @@ def service(environment: dict[str, str]) -> Iterator[str]:
     command = [sys.executable, "-m", "uvicorn", "--app-dir", str(Path(__file__).parent), "app:app"]
     command += ["--port", str(port), "--log-level", "warning"]
     with OUTPUT.open("w") as output:
-        process = subprocess.Popen(
-            command, env={**os.environ, **environment}, stdout=output, stderr=subprocess.STDOUT
-        )
+        process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=output, stderr=subprocess.STDOUT)
         try:
             wait_for(port, process)
             yield f"http://127.0.0.1:{port}"
@@ -263,9 +256,7 @@ def table_of_totals(calls: Sequence[Record]) -> Table:
     return made
 
 
-def check(
-    visits: Sequence[Visit], records: Sequence[Record], started: int | None
-) -> Iterator[tuple[bool, str]]:
+def check(visits: Sequence[Visit], records: Sequence[Record], started: int | None) -> Iterator[tuple[bool, str]]:
     """What has to be true of the records, and whether it is. `started`: calls the model has seen."""
     calls = [record for record in records if record.get("event") == "llm.call"]
     if started is not None:
@@ -285,15 +276,12 @@ def check(
                 wrong[to_do.id] = got
         yield not wrong, f"every call ended as it was meant to {wrong or ''}"
 
-    unpriced = [call["request_id"] for call in calls if "cost_usd" not in call or "output_tokens" not in call]
-    yield not unpriced, f"every call has its tokens and its cost {unpriced or ''}"
+        unpriced = [call["request_id"] for call in calls if "cost_usd" not in call or "output_tokens" not in call]
+        yield not unpriced, f"every call has its tokens and its cost {unpriced or ''}"
 
     others = [record for record in records if record.get("logger") == "demo"]
     lost = [record["message"] for record in others if record.get("request_id") not in by_request]
-    yield (
-        bool(others) and not lost,
-        f"{len(others)} records of the application bear their request's id {lost or ''}",
-    )
+    yield bool(others) and not lost, f"{len(others)} records of the application bear their request's id {lost or ''}"
 
     text = RECORDS.read_text(encoding="utf-8")
     found = [name for name, value in PERSONAL.items() if value in text or value.replace(" ", "") in text]
@@ -311,19 +299,15 @@ def main() -> int:
     FOLDER.mkdir(exist_ok=True)
     RECORDS.unlink(missing_ok=True)
     model = Model()
-    real = "OPENAI_API_KEY" in os.environ or "OPENAI_BASE_URL" in os.environ
+    real = bool(os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL"))
     visits = [to_do for to_do in VISITS if not (real and to_do.scripted)]
     for to_do in visits:
         to_do.model = os.environ.get("OPENAI_MODEL", to_do.model)
     with ExitStack() as stack:
-        environment = {}
+        environment = {"OPENAI_API_KEY": os.environ.get("OPENAI_API_KEY") or "sk-demo"}
         if not real:
             base_url = stack.enter_context(serve(model))
-            environment = {
-                "OPENAI_BASE_URL": base_url,
-                "OPENAI_API_KEY": "sk-demo",
-                "DEMO_TIMEOUT": MODEL_TIMEOUT,
-            }
+            environment.update(OPENAI_BASE_URL=base_url, DEMO_TIMEOUT=MODEL_TIMEOUT, NO_PROXY="127.0.0.1")
         with service(environment) as url:
             asyncio.run(everybody(url, visits))
 
@@ -341,9 +325,7 @@ def main() -> int:
     failed = False
     for ok, what in check(visits, records, None if real else model.received):
         failed |= not ok
-        CONSOLE.print(
-            Text("ok    " if ok else "FAILED", "green" if ok else "bold red"), what.strip(), markup=False
-        )
+        CONSOLE.print(Text("ok    " if ok else "FAILED", "green" if ok else "bold red"), what.strip(), markup=False)
     return int(failed)
 
 

@@ -11,7 +11,7 @@ does: a marker in the last user message (or in the header `X-Script`, without th
     [error]      500
     [429]        429, with Retry-After
     [401]        401, as a missing key and any `sk-wrong...` get it
-    [slow]       each token after the first one takes twenty times as long
+    [slow]       each token of a stream after the first one takes twenty times as long
     [tool]       a call of the first tool offered
     [refuse]     a refusal
     [echo]       the answer repeats the question
@@ -80,9 +80,7 @@ OTHERWISE = (
     "one small case, look at what comes out, and widen it from there. Tell me more, and I can be more exact."
 )
 REFUSAL = "I cannot help with this request."
-AFTER_A_TOOL = (
-    "I have looked it up. The order was packed today and is on its way. Expect it tomorrow before noon."
-)
+AFTER_A_TOOL = "I have looked it up. The order was packed today and is on its way. Expect it tomorrow before noon."
 
 Kind = Literal["text", "refusal", "tool"]
 Fault = Literal["cut", "short", "stall", "error"]
@@ -381,10 +379,9 @@ class Model:
         if "error" in marks or (script.fault == "error" and not body.get("stream")):
             raise server_error()
         answer = Answer(script, body)
-        slow = "slow" in marks
         if body.get("stream"):
             return Paced(
-                self._paced(answer.events(), slow=slow),
+                self._paced(answer.events(), slow="slow" in marks),
                 fault=script.fault,
                 endings=self.endings,
                 headers={**headers, "cache-control": "no-cache"},
@@ -392,7 +389,7 @@ class Model:
             )
         whole = answer.whole()
         sent = whole if script.fault is None else whole[: len(whole) // 2]
-        thinking = sum(pause for pause, _ in self._paced([b""] * len(script.pieces), slow=slow))
+        thinking = sum(pause for pause, _ in self._paced([b""] * len(script.pieces)))
         return Paced(
             [(thinking, sent)],
             fault="cut" if script.fault == "short" else script.fault,
@@ -453,9 +450,7 @@ def serve(model: Model | None = None, *, pace: float = 1.0) -> Iterator[str]:
     `pace`: that of the model, where none is given. Answers still open at the end are cut.
     """
     names = ("uvicorn.error", "uvicorn.access", "uvicorn.asgi")
-    llmlog.count_tokens(
-        "", "gpt-4o"
-    )  # the tokenizer is there before the first request, not in the middle of it
+    llmlog.count_tokens("", "gpt-4o")  # the tokenizer is there before the first request, not in the middle of it
     levels = [logging.getLogger(name).level for name in names]
     listener = socket.create_server(("127.0.0.1", 0))
     try:

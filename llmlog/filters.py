@@ -22,6 +22,7 @@ from llmlog.semconv import STANDARD_ATTRIBUTES
 __all__ = ["ContextFilter", "Options", "RedactFilter"]
 
 _MARK = "_llmlog_redacted"
+_PASSED = STANDARD_ATTRIBUTES | {_MARK}
 _SPAN_ID = re.compile("[0-9a-f]{16}")
 
 
@@ -96,50 +97,55 @@ class RedactFilter(logging.Filter):
         """A redacted copy of the record; True where nothing was to do, or the record itself was edited."""
         if not super().filter(record):
             return False
-        attributes = record.__dict__
+        attributes, mark = record.__dict__, ""
         try:
             redactor = self._own or current()
-            if attributes.get(_MARK) == _mark(redactor, attributes):
+            mark = redactor.mark
+            if _MARK in attributes and attributes[_MARK] == _marked(mark, attributes):
                 return True
-            made = _redacted(record, redactor)
-            made[_MARK] = _mark(redactor, made)
+            changes, gone = _redacted(record, redactor)
         except Exception as error:
-            made = _withheld(attributes, error)
-        unchanged = made.keys() - attributes.keys() <= {_MARK} and all(
-            name == _MARK or made.get(name, made) is value for name, value in attributes.items()
-        )
-        if unchanged:
-            attributes[_MARK] = made[_MARK]
-            return True
-        target = _copy(record) if self._copies else record
-        for name in target.__dict__.keys() - made.keys():
-            del target.__dict__[name]
-        target.__dict__.update(made)
-        return target if self._copies else True
+            changes, gone = _withheld(attributes, error)
+        target = _copy(record) if self._copies and changes else record
+        made = target.__dict__
+        for name in gone:
+            made.pop(name, None)
+        made.update(changes)
+        made[_MARK] = _marked(mark, made)
+        return True if target is record else target
 
 
-def _mark(redactor: Redactor, attributes: Mapping[str, Any]) -> str:
+def _marked(mark: str, attributes: Mapping[str, Any]) -> str:
     """Says who has redacted a record, and how many fields it had: those added later are not redacted yet."""
-    return f"{redactor.mark}:{len(attributes.keys() - STANDARD_ATTRIBUTES - {_MARK})}"
+    count = len(attributes) - (_MARK in attributes) - ("message" in attributes) - ("asctime" in attributes)
+    return f"{mark}:{count}"
 
 
-def _redacted(record: logging.LogRecord, redactor: Redactor) -> dict[str, Any]:
-    """The attributes of the record, redacted; the same objects where there was nothing to redact."""
-    made: dict[str, Any] = {}
-    for name, value in list(record.__dict__.items()):
-        if name in STANDARD_ATTRIBUTES or name == _MARK:
-            made[name] = value
-        else:
-            name = redactor.text(name)
-            while name in made:  # two names that have become one: keep both values
-                name += "_"
-            made[name] = value if _is_span_id(name, value) else redactor.field(name, value)
-    _redact_message(record, redactor, made)
-    _redact_exception(redactor, made)
+def _redacted(record: logging.LogRecord, redactor: Redactor) -> tuple[dict[str, Any], list[Any]]:
+    """The attributes that redaction changes, and the names that it takes away."""
+    attributes = record.__dict__
+    changes: dict[str, Any] = {}
+    gone = []
+    for name in [name for name in attributes if name not in _PASSED]:
+        value = attributes[name]
+        clean_name = redactor.text(name)
+        clean = value if _is_span_id(name, value) else redactor.field(clean_name, value)
+        if clean_name is not name:
+            gone.append(name)
+            while clean_name in attributes or clean_name in changes:  # two names that have become one: keep both
+                clean_name += "_"
+        if clean is not value or clean_name is not name:
+            changes[clean_name] = clean
+    changes.update(_message(record, redactor))
+    if record.exc_info:
+        changes.update(_exception(record, redactor))
     for name in ("exc_text", "stack_info", "message"):
-        if made.get(name):
-            made[name] = redactor.text(made[name])
-    return made
+        text = changes.get(name) or attributes.get(name)
+        if text:
+            clean = redactor.text(text)
+            if clean is not text or name in changes:
+                changes[name] = clean
+    return changes, gone
 
 
 def _is_span_id(name: str, value: object) -> bool:
@@ -147,60 +153,58 @@ def _is_span_id(name: str, value: object) -> bool:
     return name == "span_id" and type(value) is str and _SPAN_ID.fullmatch(value) is not None
 
 
-def _redact_message(record: logging.LogRecord, redactor: Redactor, made: dict[str, Any]) -> None:
+def _message(record: logging.LogRecord, redactor: Redactor) -> dict[str, Any]:
     msg, args = record.msg, record.args
-    has_args = args is not None and args != ()
-    if issubclass(type(msg), Mapping):  # as python-json-logger takes it
-        made["msg"] = redactor.value(msg)
-    else:
-        try:
-            text = record.getMessage()
-        except Exception:  # arguments that do not fit the template
-            text = f"{text_of(msg)} (args: {text_of(args)})"
-        clean = redactor.text(text)
-        if clean is not text or has_args:
-            made["msg"] = clean
-    if has_args:
+    made: dict[str, Any] = {}
+    if args is not None and args != ():
         made["args"] = None  # no handler can print what the text no longer shows
+    if issubclass(type(msg), Mapping):  # as python-json-logger takes it
+        clean = redactor.value(msg)
+        return made if clean is msg else {**made, "msg": clean}
+    try:
+        text = record.getMessage()
+    except Exception:  # arguments that do not fit the template
+        text = f"{text_of(msg)} (args: {text_of(args)})"
+    clean = redactor.text(text)
+    return {**made, "msg": clean} if made or clean is not text else {}
 
 
-def _redact_exception(redactor: Redactor, made: dict[str, Any]) -> None:
+def _exception(record: logging.LogRecord, redactor: Redactor) -> dict[str, Any]:
     """The exception as text: no formatter can redact what it formats itself."""
-    exc_info = made.get("exc_info")
-    if not exc_info:
-        return
-    made["exc_info"] = None
+    exc_info: Any = record.exc_info
+    made: dict[str, Any] = {"exc_info": None}
     error = exc_info[1] if isinstance(exc_info, tuple) and len(exc_info) == 3 else exc_info
     if not isinstance(error, BaseException):
-        return
+        return made
     kind = type(error)
-    in_module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-    made.setdefault("error_type", f"{in_module}{kind.__qualname__}")
-    made.setdefault("error_message", redactor.text(text_of(error)))
-    if not made.get("exc_text"):  # a formatter has been there already
+    if "error_type" not in record.__dict__:
+        made["error_type"] = (
+            kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        )
+    if "error_message" not in record.__dict__:
+        made["error_message"] = redactor.text(text_of(error))
+    if not record.exc_text:  # otherwise a formatter has been there already
         try:
-            trace = exc_info[2] if exc_info is not error else error.__traceback__
+            trace = error.__traceback__ if exc_info is error else exc_info[2]
             made["exc_text"] = "".join(traceback.format_exception(kind, error, trace)).rstrip("\n")
         except Exception as failure:
             fault("redacting an exception", failure)
             made["exc_text"] = WITHHELD
+    return made
 
 
-def _withheld(attributes: Mapping[str, Any], error: Exception) -> dict[str, Any]:
-    """The attributes without anything that the application put into them."""
+def _withheld(attributes: Mapping[str, Any], error: Exception) -> tuple[dict[str, Any], list[Any]]:
+    """The record without anything that the application has put into it."""
     try:
         fault("redacting a record", error)
     except RecursionError:  # the stack is full: the record goes on all the same
         pass
-    made = {name: value for name, value in attributes.items() if name in STANDARD_ATTRIBUTES}
-    made.update(msg=WITHHELD, args=None, exc_info=None, exc_text=None, stack_info=None)
-    made.pop("message", None)
-    made[_MARK] = ""
-    return made
+    changes = {"msg": WITHHELD, "args": None, "exc_info": None, "exc_text": None, "stack_info": None}
+    return changes, [name for name in attributes if name not in STANDARD_ATTRIBUTES or name == "message"]
 
 
 def _copy(record: logging.LogRecord) -> logging.LogRecord:
     try:
         return copy.copy(record)
     except Exception:  # a subclass that cannot be copied
-        return logging.makeLogRecord({})
+        return logging.makeLogRecord(dict(record.__dict__))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import binascii
 import ipaddress
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 __all__ = ["DETECTORS", "Detector", "api_key", "card", "email", "ip", "pairs", "phone", "squeezed"]
@@ -54,6 +54,8 @@ _CARD_WORD = re.compile(
     r"\b(?:card|credit|debit|visa|mastercard|maestro|amex|diners|discover|jcb|pan|cc|ccn|karte|kreditkarte"
     r"|carte|tarjeta|cart[aã]o|carta)\b"
 )
+_CARD_STEMS = ("car", "kart", "credit", "debit", "visa", "maestro", "amex", "diners", "discover", "jcb", "pan", "cc",
+               "tarjeta")  # fmt: skip
 # The ranges that networks have given out, with the lengths they use.
 _CARD_RANGES = re.compile(
     r"""4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})      # Visa
@@ -82,7 +84,7 @@ def card(text: str) -> Iterator[Span]:
             if _is_part(text, start, end):
                 continue
             digits = text[start:end].replace(" ", "").replace("-", "")
-            if _CARD_RANGES.fullmatch(digits) or _near(_CARD_WORD, text, start, end, 40, 24):
+            if _CARD_RANGES.fullmatch(digits) or _near(_CARD_WORD, _CARD_STEMS, text, start, end, 40):
                 yield start, end
 
 
@@ -159,10 +161,14 @@ _PHONE_WORD = re.compile(
     r"|\bsms\b|hotline|helpline|landline|\bhandy|rufnummer|portable\b|\bdial\b|\bt[eé]l\b|電話|电话"
     r"|\b(?:call|text|ring|reach) (?:me|us|him|her|them|you|back)\b"
 )
+_PHONE_STEMS = ("phon", "tel", "tél", "tlf", "mobil", "movil", "móvil", "cel", "fax", "app", "sms", "line", "handy",
+                "rufnummer", "portable", "dial", "電", "电", "call", "text", "ring", "reach")  # fmt: skip
 _PHONE_HINT = re.compile(
     r"\b(?:call|calls|calling|called|reach|ring|contact|answer|answering|office|numbers?|numero|num[eé]ro|n[uú]mero|nummer"
     r"|message|registered|direct|home|work|extension)\b"
 )
+_HINT_STEMS = ("call", "reach", "ring", "contact", "answer", "office", "num", "núm", "message", "registered", "direct",
+               "home", "work", "extension")  # fmt: skip
 _EXTENSION = re.compile(r"(?:[ ,]{0,2}(?:x|ext\.?|extension|#)[ ]?[0-9]{1,6}(?![0-9A-Za-z]))", re.IGNORECASE)
 _RFC3966 = "tel:"
 
@@ -171,7 +177,7 @@ def phone(text: str) -> Iterator[Span]:
     """Phone numbers: with +, a leading 0, a code in brackets, as in America; others beside a telling word."""
     for run in _PHONE_RUN.finditer(text):
         shape = run[0]
-        if sum(map(shape.count, "0123456789")) < 6:
+        if len(_DIGIT.findall(shape)) < 6:
             continue
         offset = run.start()
         if text[run.end() : run.end() + 1] == ":" and text[run.end() + 1 : run.end() + 2].isdigit():
@@ -189,7 +195,9 @@ def phone(text: str) -> Iterator[Span]:
 
 def _phones(shape: str, text: str, offset: int) -> Iterator[Span]:
     certain = 0
-    total = sum(map(shape.count, "0123456789"))
+    total = len(_DIGIT.findall(shape))
+    if total < 6:
+        return
     for found in _PHONE.finditer(shape):
         digits = len(_DIGIT.findall(found[0]))
         separated = digits < len(found[0].lstrip("+"))
@@ -216,7 +224,10 @@ def _phones(shape: str, text: str, offset: int) -> Iterator[Span]:
         bare = digits == len(found[0])
         if bare and not 7 <= digits <= 13:
             continue
-        if _near(_PHONE_WORD, text, start, end, 40, 16) or (not bare and _near(_PHONE_HINT, text, start, end, 28, 16)):
+        if not _is_part(text, start, end) and (
+            _near(_PHONE_WORD, _PHONE_STEMS, text, start, end, 40)
+            or (not bare and _near(_PHONE_HINT, _HINT_STEMS, text, start, end, 28))
+        ):
             yield start, end
 
 
@@ -231,13 +242,15 @@ _VERSION = re.compile(
 
 def ip(text: str) -> Iterator[Span]:
     """IPv4 and IPv6 addresses; not versions, times of day, or `a::b` in code."""
-    if "." in text:
+    if text.count(".") > 2:
         for found in _IPV4.finditer(text):
             if all(int(part) < 256 for part in found[0].split(".")) and not _is_version(text, found):
                 yield found.span()
     if ":" not in text or ("::" not in text and text.count(":") < 6):
         return
     for found in _IPV6.finditer(text):
+        if found[0].count(":") < 2:
+            continue
         address = found[0].partition("%")[0].rstrip(".")
         if address.endswith(":") and not address.endswith("::"):
             address = address[:-1]
@@ -400,6 +413,7 @@ _AFTER_STEM = re.compile(
     (?:(?:bearer|basic|token|digest|negotiate|bot|apikey)[ ]{1,3})?""",
     re.VERBOSE | re.IGNORECASE,
 )
+_WORD_BEFORE = re.compile(r"[a-z]+ \Z")
 _BEFORE_STEM = re.compile(r"[\w.\-]*\Z")
 _CLOSING = re.compile(r"\s{0,12}</")
 _BOUND = 256
@@ -426,7 +440,7 @@ def squeezed(name: str) -> str:
 _SQUEEZE = str.maketrans("", "", "-_. ")
 
 
-def pairs(text: str, stems: Collection[str], judge: Callable[[str], Verdict]) -> Iterator[Span]:
+def pairs(text: str, stems: Iterable[str], judge: Callable[[str], Verdict]) -> Iterator[Span]:
     """The values of `name=value` and its like, where one of `stems` is in the name and `judge` takes it."""
     lower = text.lower()
     if len(lower) != len(text):  # a capital that becomes two characters would shift all places
@@ -452,7 +466,10 @@ def _value(text: str, lower: str, at: int, found: re.Match[str], judge: Callable
     name = squeezed(first + lower[at : found.end(1)])
     verdict = judge(name)
     if verdict is None:
-        return None
+        word = _WORD_BEFORE.search(lower, max(0, at - 40), at - len(first))
+        if not word or judge(squeezed(word[0]) + name) != "any":  # "api key: x"
+            return None
+        verdict = "any"
     goes = _opaque if verdict == "opaque" else bool
     quote = found["quote"] or ""
     pattern = _VALUES["line" if name.endswith("cookie") and not quote else quote[:1]]
@@ -478,10 +495,13 @@ def _is_part(text: str, start: int, end: int) -> bool:
     return bool(_PIECE_BEFORE.search(text, max(0, start - 5), start) or _PIECE_AFTER.match(text, end))
 
 
-def _near(words: re.Pattern[str], text: str, start: int, end: int, before: int, after: int) -> bool:
-    """Whether a telling word stands close before or after a place."""
-    around = text[max(0, start - before) : start], text[end : end + after]
-    return any(words.search(side.lower()) for side in around)
+def _near(words: re.Pattern[str], stems: Iterable[str], text: str, start: int, end: int, reach: int) -> bool:
+    """Whether a telling word stands close before or after a place; `stems`: what any of the words has in it."""
+    around = f"{text[max(0, start - reach) : start]}\0{text[end : end + 16]}".lower()
+    for stem in stems:
+        if stem in around:
+            return words.search(around) is not None
+    return False
 
 
 DETECTORS: dict[str, Detector] = {"api_key": api_key, "email": email, "card": card, "ip": ip, "phone": phone}

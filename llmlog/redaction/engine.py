@@ -35,6 +35,8 @@ KEYS = (
 _CONTAINERS = frozenset({dict, list, tuple, set, frozenset})
 _MAX_DEPTH = 24
 _ROOM = 120
+# One word, one id in small letters: no finding of ours looks like that.
+_INERT = re.compile("[A-Za-z_]{0,15}|[a-z_]*|[0-9]*+[a-z][a-z0-9]*")
 _LONG = 10**11  # a number with twelve digits may be a card's
 _KNOWN_KEYS = 4096
 
@@ -70,10 +72,10 @@ class Redactor:
         self._squeezed = squeezed
         self._exact = frozenset(map(squeezed, keys))
         self._endings = tuple(key for key in self._exact if len(key) >= 6)
-        self._finders: list[tuple[str, Detector]] = []
+        self._own = [(f"<{name.upper()}>", find) for name, find in patterns.items()]
+        self._finders = [(f"<{name.upper()}>", find) for name, find in detectors.items()] + self._own
         if keys:
-            self._finders.append((REDACTED, partial(pairs, stems=_stems(keys), judge=self._judge)))
-        self._finders += [(f"<{name.upper()}>", find) for name, find in {**detectors, **patterns}.items()]
+            self._finders.insert(0, (REDACTED, partial(pairs, stems=_stems(keys), judge=self._judge)))
         self._known: dict[str, tuple[bool, str]] = {}
         self.mark = os.urandom(8).hex()
 
@@ -186,7 +188,8 @@ class Redactor:
 
     def _text(self, text: str, hint: str = "") -> str:
         probe = hint + text
-        spans = [(start, end, word) for word, find in self._finders for start, end in find(probe)]
+        finders = self._own if _INERT.fullmatch(probe) else self._finders
+        spans = [(start, end, word) for word, find in finders for start, end in find(probe)]
         if not spans:
             return text
         pieces: list[str] = []
@@ -242,10 +245,16 @@ def _matches(text: str, pattern: re.Pattern[str]) -> Iterator[Span]:
 
 
 def _stems(keys: Iterable[str]) -> tuple[str, ...]:
-    """The texts of which one is there wherever a key is, in any spelling; none is within another."""
-    parts = [re.split("[-_. ]+", key.lower()) for key in keys]
-    spellings = {joint.join(part) for part in parts for joint in ("", "_", "-", " ")}
-    return tuple(one for one in spellings if not any(other in one for other in spellings if other != one))
+    """Texts of which one is in every spelling of every key: `key` in `api_key`, `API-Key` and `apikey`."""
+    stems: list[str] = []
+    for key in sorted(keys, key=lambda key: len(_parts(key))):
+        if not any(stem in part for part in _parts(key) for stem in stems):
+            stems.append(_parts(key)[-1])
+    return tuple(stems)
+
+
+def _parts(key: str) -> list[str]:
+    return [part for part in re.split("[-_. ]+", key.lower()) if part]
 
 
 def _names(what: str, names: Iterable[str] | None) -> list[str]:

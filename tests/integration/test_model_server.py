@@ -106,9 +106,7 @@ def test_usage_on_request(client: OpenAI) -> None:
 def test_the_bytes_on_the_wire(base_url: str) -> None:
     """Each event is one `data:` line and an empty one, and the last one is the end mark."""
     body = {"model": "gpt-4o-mini", "messages": ASK, "stream": True}
-    response = httpx.post(
-        f"{base_url}/chat/completions", json=body, headers={"authorization": "Bearer sk-demo"}
-    )
+    response = httpx.post(f"{base_url}/chat/completions", json=body, headers={"authorization": "Bearer sk-demo"})
     assert response.headers["content-type"].startswith("text/event-stream")
     assert response.headers["x-request-id"].startswith("req_")
     *events, end, rest = response.text.split("\n\n")
@@ -140,9 +138,7 @@ def test_a_whole_answer_says_the_same(client: OpenAI) -> None:
 
 def test_a_length_limit(client: OpenAI) -> None:
     """`max_tokens` ends the answer, and the finish reason says so."""
-    chunks = list(
-        client.chat.completions.create(model="gpt-4o-mini", messages=ASK, stream=True, max_tokens=5)
-    )
+    chunks = list(client.chat.completions.create(model="gpt-4o-mini", messages=ASK, stream=True, max_tokens=5))
     assert chunks[-1].choices[0].finish_reason == "length"
     assert len(text_of(chunks).split()) <= 5
 
@@ -184,9 +180,7 @@ def test_a_tool_call(client: OpenAI, stream: bool) -> None:
 
 def test_a_refusal(client: OpenAI) -> None:
     """It stands in the field `refusal`, not in the content."""
-    chunks = list(
-        client.chat.completions.create(model="gpt-4o-mini", messages=ask("[refuse] please"), stream=True)
-    )
+    chunks = list(client.chat.completions.create(model="gpt-4o-mini", messages=ask("[refuse] please"), stream=True))
     assert text_of(chunks) == ""
     assert "".join(c.choices[0].delta.refusal or "" for c in chunks).startswith("I cannot")
 
@@ -194,9 +188,7 @@ def test_a_refusal(client: OpenAI) -> None:
 def test_an_echo(client: OpenAI) -> None:
     """The answer repeats what was asked, without the markers, and in any script."""
     chunks = list(
-        client.chat.completions.create(
-            model="gpt-4o-mini", messages=ask("[echo] mél: zoë@例え.jp 🙂"), stream=True
-        )
+        client.chat.completions.create(model="gpt-4o-mini", messages=ask("[echo] mél: zoë@例え.jp 🙂"), stream=True)
     )
     assert text_of(chunks).startswith("You wrote: mél: zoë@例え.jp 🙂\n")
 

@@ -180,6 +180,12 @@ def test_lone_surrogates() -> None:
     assert "<EMAIL>" in redactor.value([f"\ud800 {MAIL}"])[0]
 
 
+@pytest.mark.parametrize("text", ["AKIA" + "QWZKPXBVNRTYMLCH", "07911123456", f"hf_{RANDOM}", "SK" + "0af9" * 8])
+def test_one_word(text: str) -> None:
+    """A finding that is the whole text, in one word, is found."""
+    assert redactor.text(text) in ("<API_KEY>", "<PHONE>")
+
+
 def test_long_texts() -> None:
     """A long text is redacted throughout."""
     text = f"some words and {MAIL}, " * 5000
@@ -265,9 +271,9 @@ def test_nothing_raises(faults_expected: dict[str, int]) -> None:
     assert "Unkind" in str(redactor.value({"a": Unkind(), "b": MAIL}))
     broken = Redactor()
     broken._finders = [("<X>", lambda text: iter([1 / 0]))]  # type: ignore[list-item]
-    assert broken.text("x") == WITHHELD
-    assert broken.value({"a": ["x"]}) == WITHHELD
-    assert broken.field("a", "x") == WITHHELD
+    assert broken.text("x 1") == WITHHELD
+    assert broken.value({"a": ["x 1"]}) == WITHHELD
+    assert broken.field("a", "x 1") == WITHHELD
     faults_expected["redacting"] = 3
 
 
