@@ -13,6 +13,7 @@ import binascii
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Literal
 
 __all__ = ["DETECTORS", "Detector", "api_key", "card", "email", "ip", "pairs", "phone", "squeezed"]
@@ -395,6 +396,7 @@ def _is_basic(value: str) -> bool:
         return False
 
 
+@lru_cache(maxsize=1024)
 def _judge(name: str) -> Verdict:
     if _HARMLESS.search(name):
         return None
@@ -466,7 +468,8 @@ def _value(text: str, lower: str, at: int, found: re.Match[str], judge: Callable
     name = squeezed(first + lower[at : found.end(1)])
     verdict = judge(name)
     if verdict is None:
-        word = _WORD_BEFORE.search(lower, max(0, at - 40), at - len(first))
+        begins = at - len(first)
+        word = _WORD_BEFORE.search(lower, max(0, begins - 20), begins) if lower[begins - 1 : begins] == " " else None
         if not word or judge(squeezed(word[0]) + name) != "any":  # "api key: x"
             return None
         verdict = "any"

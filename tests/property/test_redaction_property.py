@@ -34,7 +34,8 @@ SECRETS = (
 # Around a secret stand blanks and what cannot be a part of it.
 words = st.text("abc xyz äß😀\n.,;'\"{}[]<>", max_size=12)
 planted = st.builds(lambda secret, left, right: (secret, f"{left} {secret} {right}"), st.sampled_from(SECRETS), words, words)  # fmt: skip # noqa: E501
-leaves = st.one_of(st.none(), st.booleans(), st.integers(0, 9999), st.floats(), words, st.binary(max_size=5))
+floats = st.floats(-1e9, 1e9) | st.sampled_from([float("nan"), float("inf")])
+leaves = st.one_of(st.none(), st.booleans(), st.integers(0, 9999), floats, words, st.binary(max_size=5))
 
 
 @st.composite

@@ -180,7 +180,7 @@ def test_lone_surrogates() -> None:
     assert "<EMAIL>" in redactor.value([f"\ud800 {MAIL}"])[0]
 
 
-@pytest.mark.parametrize("text", ["AKIA" + "QWZKPXBVNRTYMLCH", "07911123456", f"hf_{RANDOM}", "SK" + "0af9" * 8])
+@pytest.mark.parametrize("text", ["AKIA" + "QWZKPXBVNRTYMLCH", "07911123456", f"hf_{RANDOM}", "SK" + "0af93b7c" * 4])
 def test_one_word(text: str) -> None:
     """A finding that is the whole text, in one word, is found."""
     assert redactor.text(text) in ("<API_KEY>", "<PHONE>")
