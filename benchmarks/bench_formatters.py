@@ -32,9 +32,7 @@ FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 def record(extras: dict[str, object]) -> logging.LogRecord:
-    made = logging.LogRecord(
-        "app.search", logging.INFO, __file__, 1, "answered %s in %d ms", ("gpt", 1203), None
-    )
+    made = logging.LogRecord("app.search", logging.INFO, __file__, 1, "answered %s in %d ms", ("gpt", 1203), None)
     made.__dict__.update(extras)
     return made
 

@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 
 from llmlog import context, providers, records, settings, worker
 from llmlog.answers import Answer
+from llmlog.context import RequestState
 from llmlog.exceptions import UsageTypeError, shown
 from llmlog.faults import fault
-from llmlog.figures import LONG, to_count
+from llmlog.figures import LONG, to_count, warm
 from llmlog.prompts import Prompt
 from llmlog.propagation import trace_of_now
 from llmlog.summary import Facts, summary
@@ -74,7 +75,7 @@ class Call(Facts):
         self.hide_usage = False
         self.part = None
         self.chunks = self.unread = self.loops = 0
-        self.wait = self.gap = 0.0
+        self.wait = self.gap = self.sending = 0.0
         self.first_pull: float | None = None
         self.first_content: float | None = None
         self.is_left = False
@@ -86,7 +87,7 @@ class Call(Facts):
         self.key = id(self)
         self.owner: Call | None = None
         self.created = 0.0
-        self.started = self.last = self.clock()
+        self.started = self.last = self.pulled = self.clock()
 
     def begin(self) -> Call:
         """The call is under way: from here on it will have a record, whatever happens."""
@@ -113,8 +114,7 @@ class Call(Facts):
 
     def feed(self, chunk: Any) -> None:
         """Take in one chunk that has arrived. For drivers of one's own; `stream()` does it for its source."""
-        self.begin()
-        self.streamed = self.driven = True
+        self.drive()
         self.chunks += 1
         self.last = self.clock()
         try:
@@ -124,6 +124,13 @@ class Call(Facts):
             self.answer.pack()
         except Exception as error:
             self.unreadable(error)
+
+    def drive(self) -> None:
+        """The answer begins to come in, streamed: until now it was being sent."""
+        self.begin()
+        if not self.driven:
+            self.streamed = self.driven = True
+            self.sending = self.clock() - self.started
 
     def unreadable(self, error: Exception) -> None:
         """Reading a chunk failed: it is delivered all the same, and counted."""
@@ -146,6 +153,8 @@ class Call(Facts):
             state.left.pop(self.key, None)
             self.disconnected = state.hung_up()
         self.ended = self.last if ended_by == "loop_left" else self.clock()
+        if not self.streamed or not self.driven:  # all of it was the sending
+            self.sending = self.ended - self.started
         self.created = time.time()
         self.ended_by = ended_by
         self.error = error
@@ -237,7 +246,7 @@ class Call(Facts):
 
     def _end_with(self, part: Call, ended_by: str, error: BaseException | None, *, deferred: bool) -> None:
         """All that came of this call went through its part: what happened to that one happened to this one."""
-        for name in ("chunks", "unread", "wait", "gap", "first_pull", "first_content", "last"):
+        for name in ("chunks", "unread", "sending", "wait", "gap", "first_pull", "first_content", "last", "pulled"):
             setattr(self, name, getattr(part, name))
         self.end(ended_by, error, deferred=deferred)
 
@@ -353,6 +362,18 @@ def _open_calls() -> list[Call]:
     return [one for ref in list(_open.values()) if (one := ref()) is not None]
 
 
+def _settle_abandoned(state: RequestState, deferred: bool) -> None:
+    """A client has hung up and its request is over: end its streams that nobody is waiting for.
+
+    Their loops were not left: a generator that is not resumed any more, as frameworks leave it in a worker thread,
+    lives on until a collection, and may be too late then.
+    """
+    for one in _open_calls():
+        request = one.context.request
+        if request is not None and state in request.around() and one.pulled <= one.last:
+            one.settle(deferred=deferred)
+
+
 def _end_all() -> None:
     for one in _open_calls():
         one.end("loop_left" if one.is_left else "interpreter_exit")
@@ -363,6 +384,8 @@ def _forget() -> None:
     _open.clear()
 
 
+context.on_hang_up.append(_settle_abandoned)
 worker.at_exit.append(_end_all)
+worker.at_start.append(warm)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)

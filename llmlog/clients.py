@@ -227,4 +227,3 @@ def _parsing(parse: Callable[..., Any], call: Call) -> Callable[..., Any]:
         return watched(found)
 
     return parsed
-

@@ -1,4 +1,4 @@
-"""`configure()` for llmlog's own options, and `dict_config()` for the usual set-up of the standard library's logging."""
+"""`configure()` for llmlog's own options, and `dict_config()` for the usual set-up of logging."""
 
 from __future__ import annotations
 

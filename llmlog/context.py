@@ -94,22 +94,30 @@ class RequestState:
             except KeyError:
                 break  # another thread took the last one
             call.settle(deferred=deferred)
+        if self.disconnected:
+            for action in on_hang_up:
+                action(self, deferred)
         if not deferred:
             for safe_point in safe_points:
                 safe_point()
 
     def hung_up(self) -> bool:
         """Whether the client of this request, or of one around it, has hung up."""
+        return any(state.disconnected for state in self.around())
+
+    def around(self) -> Iterator[RequestState]:
+        """This request and those around it that were open when it began."""
         state: RequestState | None = self
         while state is not None:
-            if state.disconnected:
-                return True
+            yield state
             state = state.parent
-        return False
 
 
 safe_points: list[Callable[[], None]] = []
 """What to run where a request is left: the worker adds itself, to log what ended inside a finaliser."""
+
+on_hang_up: list[Callable[[RequestState, bool], None]] = []
+"""What to run, with `deferred`, where a request is left whose client has hung up: calls adds itself."""
 
 
 class Context(Mapping[str, Any]):
@@ -198,7 +206,7 @@ class RequestScope:
         now = _current.get()
         if now.request is state:
             _current.set(_still_open(outer))
-        elif _inside(now.request, state):
+        elif now.request is not None and state in now.request.around():
             # Left before a request inside it: that one is to restore what was outside this one.
             state.passed_over, state.restores = True, outer
         # A client's hang-up may arrive as GeneratorExit, in a finaliser: then nothing may be logged here.
@@ -226,14 +234,6 @@ def _still_open(context: Context) -> Context:
     while (state := context.request) is not None and state.passed_over and state.restores is not None:
         context = state.restores
     return context
-
-
-def _inside(state: RequestState | None, outer: RequestState) -> bool:
-    while state is not None:
-        if state is outer:
-            return True
-        state = state.parent
-    return False
 
 
 @overload

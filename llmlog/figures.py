@@ -13,10 +13,16 @@ from llmlog.providers.base import Provider
 from llmlog.settings import Settings
 from llmlog.usage import Usage
 
-__all__ = ["LONG", "figures", "to_count"]
+__all__ = ["LONG", "figures", "to_count", "warm"]
 
 LONG = 20_000
 """Characters that may be counted in the thread that ended the call; more is counted by the worker."""
+
+
+def warm() -> None:
+    """Load prices and the usual encoding, which takes some 0.4 s, before an event loop has to wait for them."""
+    costs.warm()
+    tokens.count_text("", None)
 
 
 def to_count(answer: Answer, prompt: Prompt) -> int:

@@ -171,9 +171,7 @@ class ConsoleFormatter(logging.Formatter):
         fields: Iterable[str] | None = None,
     ) -> None:
         if fmt is not None:
-            raise UsageValueError(
-                f"ConsoleFormatter has a layout of its own and takes no format, got {shown(fmt)}"
-            )
+            raise UsageValueError(f"ConsoleFormatter has a layout of its own and takes no format, got {shown(fmt)}")
         if isinstance(fields, str) or not (fields is None or isinstance(fields, Iterable)):
             raise UsageTypeError(f"fields are names of fields, such as ['request_id'], got {shown(fields)}")
         super().__init__(None, datefmt)

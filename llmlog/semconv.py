@@ -52,9 +52,7 @@ def _field(
     return Field(name, type, unit, meaning, otel or ours, ecs or ours, loki, kept_as)
 
 
-def _both(
-    name: str, type: str, meaning: str, spelling: str, *, unit: str | None = None, loki: Loki = "line"
-) -> Field:
+def _both(name: str, type: str, meaning: str, spelling: str, *, unit: str | None = None, loki: Loki = "line") -> Field:
     return _field(name, type, meaning, unit=unit, otel=spelling, ecs=spelling, loki=loki)
 
 

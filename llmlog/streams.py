@@ -113,7 +113,7 @@ class _SyncDriver(_Driver[T]):
             return self._first()
         call, clock = self._call, self._clock
         while True:
-            begin = clock()
+            begin = call.pulled = clock()
             try:
                 chunk: T = pull()
             except StopIteration:
@@ -213,7 +213,6 @@ class Stream(_SyncDriver[T], _Wrapper[T]):
         return None
 
 
-
 class _AsyncDriver(_Driver[T]):
     __slots__ = ()
 
@@ -235,7 +234,7 @@ class _AsyncDriver(_Driver[T]):
             return await self._afirst()
         call, clock = self._call, self._clock
         while True:
-            begin = clock()
+            begin = call.pulled = clock()
             try:
                 chunk: T = await pull()
             except StopAsyncIteration:
@@ -335,7 +334,6 @@ class AsyncStream(_AsyncDriver[T], _Wrapper[T]):
         return None
 
 
-
 class _EitherStream(Stream[T], AsyncStream[T]):  # type: ignore[misc]  # close() is the sync one; aclose() is there too
     """A source that is iterable both ways, as LiteLLM's is: whoever loops decides."""
 
@@ -369,8 +367,7 @@ def wrapped(source: Any, call: Call) -> Any:
     if isinstance(source, (str, bytes, bytearray, Mapping)) or not (is_async or is_sync):
         hint = ": await it first" if inspect.isawaitable(source) else ""
         raise UsageTypeError(f"stream() takes an iterable of chunks, sync or async, got {shown(source)}{hint}")
-    call.begin()
-    call.streamed = call.driven = True
+    call.drive()
     if issubclass(kind, _Driver):
         call.join(source._call)
     driver = _EitherStream if is_async and is_sync else AsyncStream if is_async else Stream

@@ -26,15 +26,17 @@ _MAX_ERROR = 500
 class Facts:
     """The state of one call. Times are readings of `clock`, in seconds; None: has not happened.
 
-    `wait` is the time spent waiting for the provider, `gap` the longest wait after the first content. `is_left`:
-    its loop was left. `loops`: iterators that are alive. `unread`: chunks that could not be read. `part`: the same
-    call as an inner layer saw it. `driven`: an answer is coming in, or has come.
+    `sending` is the time until the answer began to come in, `wait` the time spent waiting for chunks, `gap` the
+    longest such wait after the first content. `pulled`: when a chunk was last asked for, `last`: when one last came.
+    `is_left`: its loop was left. `loops`: iterators that are alive. `unread`: chunks that could not be read.
+    `driven`: an answer is coming in, or has come. `part`: the same call as an inner layer saw it.
     """
 
     __slots__ = (
-        "answer", "call_id", "chunks", "clock", "context", "created", "disconnected", "driven", "ended", "ended_by",
-        "error", "fields", "first_content", "first_pull", "gap", "hide_usage", "is_left", "last", "loops", "model",
-        "part", "prompt", "provider", "reader", "settings", "started", "streamed", "trace", "unread", "wait",
+        "answer", "call_id", "chunks", "clock", "context", "created", "disconnected", "driven", "ended",
+        "ended_by", "error", "fields", "first_content", "first_pull", "gap", "hide_usage", "is_left", "last",
+        "loops", "model", "part", "prompt", "provider", "pulled", "reader", "sending", "settings", "started",
+        "streamed", "trace", "unread", "wait",
     )  # fmt: skip
 
     answer: Answer
@@ -60,7 +62,9 @@ class Facts:
     part: Facts | None
     prompt: Prompt
     provider: str | None
+    pulled: float
     reader: Provider
+    sending: float
     settings: Settings
     started: float
     streamed: bool
@@ -115,7 +119,7 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
         unread_chunks=call.unread or None,
     )
     fields.update(_times(call, fields.get("output_tokens")))
-    if outcome in ("error", "cancelled") or call.error is not None:
+    if outcome == "error" or ended_by in ("cancellation", "consumer_exception"):  # a hang-up is nobody's error
         fields.update(_error(call.error, answer))
     if call.settings.capture:
         fields.update(_captured(answer, prompt, call.settings.capture))
@@ -158,8 +162,9 @@ def _times(call: Facts, output_tokens: int | None) -> dict[str, Any]:
     times: dict[str, Any] = {"latency_ms": _ms(ended - call.started)}
     if call.first_content is not None:
         times["ttft_ms"] = _ms(call.first_content - call.started)
+    if call.sending or call.chunks:
+        times["wait_ms"] = _ms(call.sending + call.wait)
     if call.chunks and call.first_pull is not None:
-        times["wait_ms"] = _ms(call.wait)
         times["consumer_ms"] = _ms(call.last - call.first_pull - call.wait)
         if call.first_content is not None and call.last > call.first_content:
             times["max_gap_ms"] = _ms(call.gap)

@@ -481,9 +481,7 @@ _SAMPLED = _runs(_RUN // _STRIDE)
 def _count(text: str, encoding: str) -> tuple[int, bool]:
     """The tokens of `text`, and whether it could be counted in one piece."""
     encode = _encoder(encoding).encode_ordinary
-    sample = text[
-        ::_STRIDE
-    ]  # what is a run in the text is one in every eighth character: looked at first, for speed
+    sample = text[::_STRIDE]  # what is a run in the text is one in every eighth character: looked at first, for speed
     if len(text) < _RUN or not any(run.search(sample) for run in _SAMPLED):
         return len(encode(text)), True
     starts = {
@@ -515,9 +513,7 @@ def _encoder(name: str) -> Encoding:
                 # tiktoken's own constructor, but with a loader that reads our table and not a URL.
                 constructor: Any = getattr(openai_public, name)
                 injected = {**vars(openai_public), "load_tiktoken_bpe": lambda *_, **__: _ranks(name)}
-                _encoders[name] = encoder = tiktoken.Encoding(
-                    **FunctionType(constructor.__code__, injected)()
-                )
+                _encoders[name] = encoder = tiktoken.Encoding(**FunctionType(constructor.__code__, injected)())
     return encoder
 
 

@@ -18,18 +18,22 @@ from queue import SimpleQueue
 from llmlog.context import safe_points
 from llmlog.faults import fault
 
-__all__ = ["at_exit", "drain", "later", "ready", "wait"]
+__all__ = ["at_exit", "at_start", "drain", "later", "ready", "wait"]
 
 Job = Callable[[], None]
 
 at_exit: list[Callable[[], None]] = []
 """What to do first when the interpreter exits; then the last jobs are done."""
 
+at_start: list[Callable[[], None]] = []
+"""What the thread does before its first job."""
+
 _jobs: deque[Job] = deque()
 _wake: SimpleQueue[None] = SimpleQueue()  # put() is reentrant, and takes no lock that Python code could hold
 _busy: dict[object, int] = {}  # who is doing jobs just now -> its thread
 _idle = threading.Condition()
 _started = False
+_warming = False
 _exit_hook = False
 
 
@@ -64,7 +68,7 @@ def drain() -> None:
             except Exception as error:
                 fault("writing a record", error)
     finally:
-        del _busy[me]
+        _busy.pop(me, None)
         with _idle:
             _idle.notify_all()
 
@@ -97,6 +101,16 @@ def _start() -> None:
 
 
 def _run() -> None:
+    global _warming
+    _warming = True
+    for action in at_start:
+        try:
+            action()
+        except Exception as error:
+            fault("warming up", error)
+    _warming = False
+    with _idle:
+        _idle.notify_all()
     while True:
         _wake.get()
         drain()
@@ -109,11 +123,13 @@ def _exit() -> None:
         except Exception as error:
             fault("ending open calls at exit", error)
     wait(5.0)
+    with _idle:  # a thread that is stopped inside a C extension can take the process with it
+        _idle.wait_for(lambda: not _warming, 5.0)
 
 
 def _after_fork_in_child() -> None:
-    global _started, _idle, _wake
-    _started = False
+    global _started, _warming, _idle, _wake
+    _started = _warming = False
     _jobs.clear()  # the parent's: it does them
     _busy.clear()
     _idle = threading.Condition()

@@ -81,9 +81,7 @@ class JSONLinesHandler(logging.FileHandler):
             there = os.stat(self.baseFilename)
         except FileNotFoundError:
             return True
-        except (
-            OSError
-        ):  # privileges were dropped, a folder became unreadable: what is open can still be written
+        except OSError:  # privileges were dropped, a folder became unreadable: what is open can still be written
             return False
         here = os.fstat(self.stream.fileno())
         return (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from llmlog.calls import flush
 from llmlog.context import RequestState, new_id, request
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.propagation import extract, valid_request_id
@@ -63,6 +64,9 @@ class ASGIMiddleware:
         await self._run(scope, receive, send)
 
     async def _run(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, _flushing(send))
+            return
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
@@ -83,6 +87,20 @@ class ASGIMiddleware:
                     return sent
                 break
         return self._generator()
+
+
+def _flushing(send: Any) -> Any:
+    """`send`, with everything written before the server is told that the application is down.
+
+    Servers may end the process by a signal then, and no exit handler of Python's runs.
+    """
+
+    async def flushing(message: Any) -> None:
+        if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+            flush(5.0)
+        await send(message)
+
+    return flushing
 
 
 class _Passing:

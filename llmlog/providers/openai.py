@@ -1,9 +1,9 @@
 """Chat completions: OpenAI's own, Azure's, and those of the many servers that speak the same format.
 
-Source of the format: OpenAI's API reference, "Chat" and "Streaming". Seen beside it: choices without a delta and
-chunks without choices (Azure's filter annotations), content as a list of parts (Mistral), reasoning as
-`reasoning_content` (DeepSeek, vLLM), `reasoning` (Groq) or `reasoning_details` (OpenRouter), tool calls without an index (Mistral) or
-with their name in every chunk, usage in every chunk (Perplexity, Databricks), in `x_groq` or in the choice.
+Source of the format: OpenAI's API reference, "Chat" and "Streaming". Seen beside it: choices without a delta and chunks
+without choices (Azure's filter annotations), content as a list of parts (Mistral), reasoning as `reasoning_content`
+(DeepSeek, vLLM), `reasoning` (Groq) or `reasoning_details` (OpenRouter), tool calls without an index (Mistral) or with
+their name in every chunk, usage in every chunk (Perplexity, Databricks), in `x_groq` or in the choice.
 """
 
 from __future__ import annotations

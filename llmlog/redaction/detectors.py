@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Literal
 
-__all__ = ["DETECTORS", "Detector", "api_key", "card", "email", "ip", "pairs", "phone", "squeezed"]
+__all__ = ["DETECTORS", "INERT", "Detector", "api_key", "card", "email", "ip", "pairs", "phone", "squeezed"]
 
 Span = tuple[int, int]
 Detector = Callable[[str], Iterator[Span]]
@@ -506,6 +506,9 @@ def _near(words: re.Pattern[str], stems: Iterable[str], text: str, start: int, e
             return words.search(around) is not None
     return False
 
+
+INERT = re.compile("[A-Za-z_]{0,15}|[a-z_]*|[0-9]*+[a-z][a-z0-9]*")
+"""A text that is one word, or one id in small letters: nothing that a detector finds looks like that."""
 
 DETECTORS: dict[str, Detector] = {"api_key": api_key, "email": email, "card": card, "ip": ip, "phone": phone}
 """Every detector, by the name of its kind; where findings of equal length collide, the first kind wins."""

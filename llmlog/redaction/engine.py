@@ -35,16 +35,16 @@ KEYS = (
 _CONTAINERS = frozenset({dict, list, tuple, set, frozenset})
 _MAX_DEPTH = 24
 _ROOM = 120
-# One word, one id in small letters: no finding of ours looks like that.
-_INERT = re.compile("[A-Za-z_]{0,15}|[a-z_]*|[0-9]*+[a-z][a-z0-9]*")
 _LONG = 10**11  # a number with twelve digits may be a card's
 _KNOWN_KEYS = 4096
 
 # What the name of a field says about its text; the detectors read it in front of the text.
-_HINTS = (
-    (re.compile(r"(?:phone|mobile|cell|fax|tel|telephone|whatsapp|msisdn)(?:number|no|nr)?$"), "phone: "),
-    (re.compile(r"(?:card|pan)(?:number|no|nr)?$"), "card: "),
-    (re.compile(r"(?:token|key|secret|credential)s?$"), None),  # its own name
+_NUMBERED = ("", "number", "no", "nr")
+_PHONES = ("phone", "mobile", "cell", "fax", "tel", "telephone", "whatsapp", "msisdn")
+_HINTS: tuple[tuple[tuple[str, ...], str | None], ...] = (
+    (tuple(name + number for name in _PHONES for number in _NUMBERED), "phone: "),
+    (tuple(name + number for name in ("card", "pan") for number in _NUMBERED), "card: "),
+    (("token", "tokens", "key", "keys", "secret", "secrets", "credential", "credentials"), None),  # its own name
 )
 
 
@@ -67,9 +67,10 @@ class Redactor:
         self._set_up(_detectors(kinds), _patterns(patterns), names)
 
     def _set_up(self, detectors: dict[str, Detector], patterns: dict[str, Detector], keys: list[str]) -> None:
-        from llmlog.redaction.detectors import pairs, squeezed  # late: see above
+        from llmlog.redaction.detectors import INERT, pairs, squeezed  # late: see above
 
         self._squeezed = squeezed
+        self._is_inert = INERT.fullmatch
         self._exact = frozenset(map(squeezed, keys))
         self._endings = tuple(key for key in self._exact if len(key) >= 6)
         self._own = [(f"<{name.upper()}>", find) for name, find in patterns.items()]
@@ -176,7 +177,7 @@ class Redactor:
         single = name.removesuffix("s")
         drop = name in self._exact or single in self._exact or name.endswith(self._endings)
         drop = drop or single.endswith(self._endings)
-        hint = next((text or f"{key}: " for ending, text in _HINTS if ending.search(name)), "")
+        hint = next((text or f"{key}: " for endings, text in _HINTS if name.endswith(endings)), "")
         if len(self._known) >= _KNOWN_KEYS:
             self._known.clear()
         if len(key) <= 64:
@@ -188,7 +189,7 @@ class Redactor:
 
     def _text(self, text: str, hint: str = "") -> str:
         probe = hint + text
-        finders = self._own if _INERT.fullmatch(probe) else self._finders
+        finders = self._own if self._is_inert(probe) else self._finders
         spans = [(start, end, word) for word, find in finders for start, end in find(probe)]
         if not spans:
             return text

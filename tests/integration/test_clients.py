@@ -57,6 +57,7 @@ def test_a_streamed_answer(client: Any, calls: Records) -> None:
     assert (record["outcome"], record["ended_by"], record["finish_reason"]) == ("completed", "exhausted", "stop")
     assert (record["response_length"], record["usage_source"]) == (len(text), "estimated")
     assert 0 < record["ttft_ms"] <= record["latency_ms"]
+    assert record["wait_ms"] <= record["latency_ms"] <= record["wait_ms"] + record["consumer_ms"] + 100
     assert record["prompt_length"] == len(MESSAGES[0]["content"])
 
 
@@ -98,9 +99,7 @@ def test_leaving_early(client: Any, calls: Records) -> None:
 def test_refused(client: Any, calls: Records, marker: str, status: int, error: str) -> None:
     """An HTTP error before the first chunk is the SDK's exception, and one record with its status."""
     with pytest.raises(getattr(openai, error)):
-        client.chat.completions.create(
-            model="gpt-4o-mini", messages=[{"role": "user", "content": marker}], stream=True
-        )
+        client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": marker}], stream=True)
     record = calls.one()
     assert (record["outcome"], record["http_status"], record["cost_usd"]) == ("error", status, 0.0)
     assert record["error_type"] == f"openai.{error}"

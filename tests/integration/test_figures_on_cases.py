@@ -28,9 +28,7 @@ Row = dict[str, Any]
 def rows(cases: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Iterator[Row]]:
     """Reads one file of the recorded cases."""
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ResourceWarning
-        )  # looking for its folder, the loader leaves a file open
+        warnings.simplefilter("ignore", ResourceWarning)  # looking for its folder, the loader leaves a file open
         monkeypatch.setenv("LLMLOG_CASES", cases.root())
     return cases.rows  # type: ignore[no-any-return]
 
@@ -75,11 +73,7 @@ def test_completions(rows: Callable[[str], Iterator[Row]]) -> None:
     """The text of an answer gives the completion's tokens, those of reasoning aside."""
     pairs = []
     for row in rows("tokens/chat_prompt_tokens"):
-        if (
-            row.get("completion_text_tokens")
-            and len(row["outputs"]) == 1
-            and not row["outputs"][0]["tool_calls"]
-        ):
+        if row.get("completion_text_tokens") and len(row["outputs"]) == 1 and not row["outputs"][0]["tool_calls"]:
             details = row["usage"].get("completion_tokens_details") or {}
             reported = row["usage"]["completion_tokens"] - (details.get("reasoning_tokens") or 0)
             pairs.append((count_text(row["outputs"][0]["text"] or "", row["model"], answer=True), reported))
@@ -102,17 +96,13 @@ def test_responses_of_text(rows: Callable[[str], Iterator[Row]]) -> None:
     for row in rows("tokens/responses_usage"):
         request = row["request"]
         items = request.get("input")
-        hidden = {"tools", "previous_response_id", "conversation", "prompt"} & {
-            k for k in request if request[k]
-        }
+        hidden = {"tools", "previous_response_id", "conversation", "prompt"} & {k for k in request if request[k]}
         format_ = (request.get("text") or {}).get("format") or {}
         if items is None or hidden or format_.get("type", "text") != "text":
             continue
         if isinstance(items, str):
             items = [{"role": "user", "content": items}]
-        if any(
-            kind in json.dumps(items) for kind in ('"input_image"', '"input_file"', '"type": "reasoning"')
-        ):
+        if any(kind in json.dumps(items) for kind in ('"input_image"', '"input_file"', '"type": "reasoning"')):
             continue
         if request.get("instructions"):
             items = [{"role": "system", "content": request["instructions"]}, *items]
@@ -135,8 +125,7 @@ def test_estimates_for_claude(rows: Callable[[str], Iterator[Row]]) -> None:
         counted = count_tokens(messages, row["model"], tools=tools)
         assert not counted.exact
         reported = sum(
-            usage.get(name) or 0
-            for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+            usage.get(name) or 0 for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
         )
         errors.append(abs(counted - reported) / reported)
     print(f"claude, median error: {median(errors):.1%} of {len(errors)}")

@@ -12,10 +12,9 @@ from collections.abc import Iterator
 import pytest
 
 pytest.importorskip("openai")
-from examples.model_server import serve  # noqa: E402 - it needs what openai brings
-
-import llmlog.middleware  # noqa: E402
-from llmlog.semconv import FIELDS  # noqa: E402
+import llmlog.middleware
+from examples.model_server import serve
+from llmlog.semconv import FIELDS
 
 README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

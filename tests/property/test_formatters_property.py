@@ -135,15 +135,7 @@ leaves = (
     | texts.map(Text)
     | st.integers().map(Number)
 )
-keys = (
-    texts
-    | st.none()
-    | st.integers()
-    | st.booleans()
-    | st.floats()
-    | st.tuples(st.integers())
-    | texts.map(Text)
-)
+keys = texts | st.none() | st.integers() | st.booleans() | st.floats() | st.tuples(st.integers()) | texts.map(Text)
 values = st.recursive(
     leaves,
     lambda inner: (
@@ -180,9 +172,7 @@ def exceptions(draw: st.DrawFn) -> Any:
 def records(draw: st.DrawFn) -> logging.LogRecord:
     made = logging.LogRecord("app", draw(st.sampled_from([10, 20, 30, 40, 50, 7])), "a.py", 1, "", None, None)
     made.msg = draw(texts | values)
-    args = draw(
-        st.none() | st.lists(values, max_size=3).map(tuple) | st.dictionaries(texts, values, max_size=2)
-    )
+    args = draw(st.none() | st.lists(values, max_size=3).map(tuple) | st.dictionaries(texts, values, max_size=2))
     made.args = args
     made.exc_info = draw(st.none() | exceptions() | values)
     names = st.sampled_from([*made.__dict__, "level", "timestamp", "truncated", "error_type", "event"]) | keys

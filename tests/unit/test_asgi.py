@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -85,14 +86,51 @@ def test_the_scope_of_the_server_is_left_alone() -> None:
     assert scope["state"] == {"db": 1}
 
 
+def test_a_generator_that_nobody_resumes(calls: Records) -> None:
+    """A suspended generator may live on after a hang-up, in a request of its own: its stream is settled."""
+    kept: list[Any] = []
+
+    @llmlog.request(feature="agent")
+    def answer() -> Iterator[Any]:
+        yield from llmlog.stream([chunk("a"), chunk("b")])
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        kept.append(answer())
+        next(kept[0])
+        await receive()
+
+    run(app, incoming=({"type": "http.disconnect"},))
+    record = calls.one()
+    assert (record["outcome"], record["ended_by"], record["feature"]) == ("cancelled", "client_disconnect", "agent")
+    assert "error_type" not in record
+    assert len(list(kept[0])) == 1  # whoever goes on gets the rest
+    assert len(calls.all()) == 1
+
+
+def test_the_end_of_the_application(calls: Records) -> None:
+    """At lifespan.shutdown all is written: a server may end the process by a signal then."""
+    stream = llmlog.stream([chunk("a"), chunk("b")])
+    for _ in stream:
+        break
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "lifespan.startup.complete"})
+        assert not calls.records
+        await send({"type": "lifespan.shutdown.complete"})
+
+    assert len(run(app, {"type": "lifespan"})) == 2
+    assert len(calls.records) == 1
+    del stream
+
+
 def test_other_protocols_pass() -> None:
-    """Lifespan is none of its business."""
+    """What is neither HTTP nor a websocket is none of its business."""
     seen = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         seen.append(scope)
 
-    run(app, {"type": "lifespan"})
+    run(app, {"type": "something"})
     assert "state" not in seen[0]
 
 
@@ -104,9 +142,7 @@ def test_websockets() -> None:
         await send({"type": "websocket.accept"})
         assert llmlog.current()["request_id"] == "r-1"
 
-    sent = run(
-        app, {"type": "websocket", "headers": [(b"x-request-id", b"r-1")]}, ({"type": "websocket.connect"},)
-    )
+    sent = run(app, {"type": "websocket", "headers": [(b"x-request-id", b"r-1")]}, ({"type": "websocket.connect"},))
     assert sent[0]["headers"] == [(b"x-request-id", b"r-1")]
 
 
@@ -172,7 +208,8 @@ def test_an_error_of_the_application_passes() -> None:
 @pytest.mark.parametrize(
     ("options", "error"),
     [({"app": 5}, TypeError), ({"generator": "x"}, TypeError), ({"validator": 1}, TypeError),
-     ({"header": 5}, TypeError), ({"fields": 5}, TypeError), ({"header": " "}, ValueError), ({"header": "Ä"}, ValueError)],
+     ({"header": 5}, TypeError), ({"fields": 5}, TypeError),
+     ({"header": " "}, ValueError), ({"header": "Ä"}, ValueError)],
 )  # fmt: skip
 def test_errors_of_use(options: dict[str, Any], error: type[Exception]) -> None:
     """Wrong options are refused when it is built, with the value."""

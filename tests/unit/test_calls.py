@@ -10,7 +10,7 @@ import threading
 from typing import Any
 
 import pytest
-from conftest import Records, answer, chunk, usage_chunk
+from conftest import Clock, Records, answer, chunk, usage_chunk
 
 import llmlog
 from llmlog.answers import MAX_TEXT
@@ -84,9 +84,14 @@ def test_the_stream_may_outlive_its_block(calls: Records) -> None:
 
 def test_an_exception_in_the_block_while_the_stream_is_read(calls: Records) -> None:
     """The consumer's own exception through the block."""
-    with pytest.raises(ZeroDivisionError), llmlog.call() as call:
-        for _ in call.stream(answer("a", "b")):
-            1 / 0
+
+    def use() -> None:
+        with llmlog.call() as call:
+            for _ in call.stream(answer("a", "b")):
+                1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        use()
     record = calls.one()
     assert record["ended_by"] in ("consumer_exception", "loop_left")
     assert record["outcome"] == "aborted"
@@ -173,6 +178,21 @@ def test_context_of_the_start(calls: Records) -> None:
         llmlog.bind(user_id="u2")
         list(stream)
     assert (calls.one()["request_id"], calls.one()["user_id"]) == ("r1", "u1")
+
+
+def test_the_sending_is_waiting_for_the_provider(calls: Records, clock: Clock) -> None:
+    """wait_ms holds the time until the answer began to come in, whole or streamed."""
+    with llmlog.call() as call:
+        clock.sleep(2.0)
+        stream = call.stream([chunk("a"), chunk(finish="stop")])
+    clock.sleep(1.0)  # the consumer takes its time before it begins to read
+    list(stream)
+    with llmlog.call() as call:
+        clock.sleep(3.0)
+        call.finish(RESPONSE)
+    streamed, whole = calls.all()
+    assert (streamed["wait_ms"], streamed["ttft_ms"], streamed["consumer_ms"]) == (2000.0, 3000.0, 0.0)
+    assert (whole["wait_ms"], whole["latency_ms"]) == (3000.0, 3000.0)
 
 
 def test_names_that_a_log_record_has(calls: Records) -> None:

@@ -337,7 +337,7 @@ def test_carry_other_kinds(kind: str) -> None:
         yield here()
 
     async def first(run: Callable[[], AsyncIterator[Any]]) -> Any:
-        return [one async for one in run()][0]
+        return await anext(run())
 
     with llmlog.request("r1"):
         carried = llmlog.carry({"coroutine": coroutine, "generator": generator}.get(kind, async_generator))

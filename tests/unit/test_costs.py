@@ -179,9 +179,7 @@ class TestCost:
     def test_of_a_deployment_is_its_models(self) -> None:
         """A configured deployment name stands for its model."""
         settings.change(deployments={"mine": "gpt-4o"})
-        assert cost(USAGE, "mine", provider="azure", at=NOON) == cost(
-            USAGE, "gpt-4o", provider="azure", at=NOON
-        )
+        assert cost(USAGE, "mine", provider="azure", at=NOON) == cost(USAGE, "gpt-4o", provider="azure", at=NOON)
 
     def test_does_not_depend_on_what_was_asked_before(self) -> None:
         """Every order of look-ups gives the same answers: the memory holds all that an answer depends on."""
@@ -247,9 +245,7 @@ class TestPrice:
     def test_names_its_source(self) -> None:
         """The table and its version."""
         found = price(USAGE, "gpt-4o", provider="openai", at=NOON)
-        assert found == Price(
-            found.amount if found else Decimal(0), f"genai-prices {genai_prices.__version__}"
-        )
+        assert found == Price(found.amount if found else Decimal(0), f"genai-prices {genai_prices.__version__}")
 
     @pytest.mark.parametrize(
         ("usage", "model", "partial"),
@@ -284,9 +280,7 @@ class TestPrice:
         for tier, found in by_tier.items():
             context = {"processing": "batch"} if tier == "batch" else {"service_tier": tier} if tier else None
             assert found is not None
-            assert found.amount == theirs(
-                "gpt-5", "openai", NOON, context, input_tokens=1000, output_tokens=100
-            )
+            assert found.amount == theirs("gpt-5", "openai", NOON, context, input_tokens=1000, output_tokens=100)
 
 
 class TestWrongUse:
@@ -305,9 +299,7 @@ class TestWrongUse:
             (USAGE, {"service_tier": 5}, "5"),
         ],
     )
-    def test_of_a_type_is_refused_with_the_value(
-        self, usage: Any, options: dict[str, Any], shown: str
-    ) -> None:
+    def test_of_a_type_is_refused_with_the_value(self, usage: Any, options: dict[str, Any], shown: str) -> None:
         """A wrong type is a TypeError, at the call."""
         with pytest.raises(UsageTypeError) as error:
             price(usage, **{"model": "gpt-4o", **options})

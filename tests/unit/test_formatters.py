@@ -100,9 +100,7 @@ class TestFlat:
             ("a", None),
         ]
 
-    @pytest.mark.parametrize(
-        "created", [0, 0.0000005, 1.9999996, 1e9, 1767323045.9999999, -1.5, 253402300799]
-    )
+    @pytest.mark.parametrize("created", [0, 0.0000005, 1.9999996, 1e9, 1767323045.9999999, -1.5, 253402300799])
     def test_the_time_is_utc_with_microseconds(self, created: float) -> None:
         """The quick way to write the time gives what datetime gives, in whatever order records come."""
         expected = datetime.datetime.fromtimestamp(created, datetime.UTC).isoformat(timespec="microseconds")
@@ -286,9 +284,7 @@ class TestErrors:
 
         formatter = Custom()
         assert (
-            parsed(formatter.format(record(exc_info=raised(lambda: throw(ValueError(2))))))[
-                "error_stack_trace"
-            ]
+            parsed(formatter.format(record(exc_info=raised(lambda: throw(ValueError(2))))))["error_stack_trace"]
             == "0.5"
         )
         made = parsed(formatter.format(record(exc_info=raised(lambda: throw(ValueError(0))))))
@@ -556,9 +552,7 @@ def records() -> list[logging.LogRecord]:
         record("failed", exc_info=error, stack_info="Stack:\n  here"),
         record("redacted", exc_text="Traceback: ***"),
         record("none", exc_info=(None, None, None)),
-        record(
-            "odd", when=datetime.datetime(2026, 1, 2), raw=b"x", cls=int, _private=1, nested={"a": [1, None]}
-        ),
+        record("odd", when=datetime.datetime(2026, 1, 2), raw=b"x", cls=int, _private=1, nested={"a": [1, None]}),
         record("many", user="u", env="live", service="own", timestamp="t", level="l"),
         record(None, number=1.5, big=2**70),
     ]
@@ -569,11 +563,7 @@ class TestPythonJsonLogger:
         "options",
         [
             *OPTIONS,
-            *(
-                {**one, **other}
-                for one, other in itertools.combinations(OPTIONS, 2)
-                if not one.keys() & other.keys()
-            ),
+            *({**one, **other} for one, other in itertools.combinations(OPTIONS, 2) if not one.keys() & other.keys()),
         ],
         ids=lambda options: "+".join(options),
     )
@@ -629,9 +619,7 @@ class TestPythonJsonLogger:
         """json.dumps refuses one."""
         loop: dict[str, Any] = {}
         loop["self"] = loop
-        assert parsed(JSONFormatter("%(message)s").format(record("x", loop=loop)))["loop"] == {
-            "self": "<cycle>"
-        }
+        assert parsed(JSONFormatter("%(message)s").format(record("x", loop=loop)))["loop"] == {"self": "<cycle>"}
 
     @pytest.mark.parametrize(
         "options",
@@ -653,9 +641,7 @@ class TestPythonJsonLogger:
     def test_constants_are_its_static_fields(self) -> None:
         """Service and environment are in the line whichever layout it has; its own option wins."""
         made = record("hello")
-        ours = JSONFormatter(
-            "%(message)s", constants={"service": "shop", "env": "a"}, static_fields={"env": "b"}
-        )
+        ours = JSONFormatter("%(message)s", constants={"service": "shop", "env": "a"}, static_fields={"env": "b"})
         theirs = JsonFormatter("%(message)s", static_fields={"service": "shop", "env": "b"})
         assert ours.format(made) == theirs.format(made)
 

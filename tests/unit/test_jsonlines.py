@@ -86,9 +86,7 @@ def test_it_is_built_from_a_plain_dict_config(path: Path) -> None:
         {
             "version": 1,
             "disable_existing_loggers": False,
-            "formatters": {
-                "json": {"()": "llmlog.formatters.JSONFormatter", "constants": {"service": "shop"}}
-            },
+            "formatters": {"json": {"()": "llmlog.formatters.JSONFormatter", "constants": {"service": "shop"}}},
             "filters": {"no_noise": {"()": "logging.Filter", "name": "shop"}},
             "handlers": {
                 "file": {
@@ -196,9 +194,7 @@ def test_delay_opens_the_file_with_the_first_record(path: Path) -> None:
     assert len(lines(path)) == 1
 
 
-def test_a_partial_write_is_finished(
-    handler: JSONLinesHandler, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_partial_write_is_finished(handler: JSONLinesHandler, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The system may take a line in pieces."""
     write = os.write
     monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:7]))
@@ -241,9 +237,7 @@ def test_a_line_torn_by_an_earlier_process_does_not_spoil_the_next(path: Path) -
     assert json.loads(path.read_bytes().splitlines()[1])["message"] == "next"
 
 
-def test_an_error_goes_to_handle_error(
-    path: Path, handler: JSONLinesHandler, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_goes_to_handle_error(path: Path, handler: JSONLinesHandler, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in the standard library: nothing is raised into the application."""
     failed = failing(handler, monkeypatch)
 

@@ -30,7 +30,7 @@ def stderr_of(setup: str) -> str:
         ("", "level is WARNING"),
         ("logging.getLogger().setLevel('INFO')", "reach no handler"),
         ("logging.basicConfig(level='ERROR', stream=sys.stdout)", "level is ERROR"),
-        ("logging.disable(logging.INFO); logging.basicConfig(level='INFO', stream=sys.stdout)", "logging.disable(INFO)"),
+        ("logging.disable('INFO'); logging.basicConfig(level='INFO', stream=sys.stdout)", "logging.disable(INFO)"),
         ("logging.basicConfig(level='INFO', stream=sys.stdout); logging.root.handlers[0].setLevel('ERROR')",
          "reach no handler"),
         ("list(llmlog.stream(['a'])); logging.config.dictConfig({'version': 1})", "level is WARNING"),

@@ -145,9 +145,7 @@ class TestText:
         settings.change(deployments={"mine": "gpt-4"})
         assert count_text("hi", "mine").encoding == "cl100k_base"
 
-    @pytest.mark.parametrize(
-        "text", ["<|endoftext|>", "a <|endofprompt|> b", "\ud800 x", "a\udfff", "\0", "\x1c"]
-    )
+    @pytest.mark.parametrize("text", ["<|endoftext|>", "a <|endofprompt|> b", "\ud800 x", "a\udfff", "\0", "\x1c"])
     def test_may_hold_anything(self, text: str) -> None:
         """Special tokens are text like any other, and half a surrogate pair is a character."""
         assert count_tokens(text, "gpt-4o") > 0
@@ -211,11 +209,7 @@ class TestChat:
 
     def test_of_a_reasoning_model_has_one_less(self) -> None:
         """As recorded with the o-series and GPT-5."""
-        assert (
-            count_tokens(HELLO, "gpt-5")
-            == count_tokens(HELLO, "o3-mini")
-            == count_tokens(HELLO, "gpt-4o") - 1
-        )
+        assert count_tokens(HELLO, "gpt-5") == count_tokens(HELLO, "o3-mini") == count_tokens(HELLO, "gpt-4o") - 1
 
     def test_with_a_name_costs_the_name_and_one(self) -> None:
         """A name that only repeats the role is not sent twice."""
@@ -228,15 +222,11 @@ class TestChat:
         """Text parts count as the text they make, in the words of either API."""
         for kind in ("text", "input_text"):
             parts = [{"type": kind, "text": "Hello"}, {"type": kind, "text": " there"}]
-            assert count_tokens([{"role": "user", "content": parts}], "gpt-4o") == count_tokens(
-                HELLO, "gpt-4o"
-            )
+            assert count_tokens([{"role": "user", "content": parts}], "gpt-4o") == count_tokens(HELLO, "gpt-4o")
 
     def test_may_be_objects(self) -> None:
         """An SDK's objects are read by their attributes."""
-        call = SimpleNamespace(
-            id="1", type="function", function=SimpleNamespace(name="f", arguments='{"a": 1}')
-        )
+        call = SimpleNamespace(id="1", type="function", function=SimpleNamespace(name="f", arguments='{"a": 1}'))
         made = SimpleNamespace(role="assistant", content=None, refusal=None, tool_calls=[call])
         plain = {
             "role": "assistant",
@@ -273,9 +263,7 @@ class TestChat:
     )
     def test_reads_the_shapes_of_other_providers(self, message: dict[str, Any]) -> None:
         """Content blocks of Anthropic, Gemini and Bedrock have their text counted too."""
-        assert count_tokens([message], "claude-sonnet-4-5") > count_tokens(
-            [{"role": "user"}], "claude-sonnet-4-5"
-        )
+        assert count_tokens([message], "claude-sonnet-4-5") > count_tokens([{"role": "user"}], "claude-sonnet-4-5")
 
     def test_does_not_count_the_bytes_of_an_image(self) -> None:
         """An image is some hundreds of tokens, however long its data."""
@@ -369,11 +357,7 @@ class TestTools:
         anthropic = {"name": "w", "input_schema": WEATHER["parameters"]}
         dumped = SimpleNamespace(model_dump=lambda: flat)
         bare = count_tokens(HELLO, "gpt-4o")
-        assert (
-            count_tokens(HELLO, "gpt-4o", tools=[flat])
-            == count_tokens(HELLO, "gpt-4o", tools=[dumped])
-            > bare
-        )
+        assert count_tokens(HELLO, "gpt-4o", tools=[flat]) == count_tokens(HELLO, "gpt-4o", tools=[dumped]) > bare
         assert count_tokens(HELLO, "claude-sonnet-4-5", tools=[anthropic]) > 400
         assert count_tokens(HELLO, "gpt-4o", tools=[{"type": "web_search"}]) == bare
 
@@ -444,9 +428,7 @@ class TestEncodings:
         monkeypatch.setattr(tokens, "_encoders", {})
         monkeypatch.setattr(tokens, "_ranks", slow)
         counts: list[int] = []
-        threads = [
-            threading.Thread(target=lambda: counts.append(count_text("hello", "gpt-4"))) for _ in range(4)
-        ]
+        threads = [threading.Thread(target=lambda: counts.append(count_text("hello", "gpt-4"))) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
