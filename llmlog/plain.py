@@ -18,6 +18,7 @@ from typing import Any
 __all__ = ["plain", "text_of"]
 
 _MAX_DEPTH = 24
+_MAX_CONTAINERS = 50_000  # in one value: parts that are shared again and again multiply without end
 _MAX_BYTES = 1024
 _MIN_INT, _MAX_INT = -(2**63), 2**64 - 1  # what orjson writes as a number
 _class_name = type.__dict__["__name__"].__get__  # the real one, whatever a metaclass makes of it
@@ -46,10 +47,20 @@ def plain(value: Any) -> Any:
     NaN and the infinities become None, whole numbers beyond 64 bits text, sets lists, bytes text,
     objects their fields (dataclasses, pydantic models) or their text.
     """
-    return _plain(value, _MAX_DEPTH, set())
+    return _plain(value, _MAX_DEPTH, _Walk())
 
 
-def _plain(value: Any, depth: int, open_ids: set[int]) -> Any:
+class _Walk:
+    """The containers that are open, by id, and how many more may be entered."""
+
+    __slots__ = ("left", "open_ids")
+
+    def __init__(self) -> None:
+        self.open_ids: set[int] = set()
+        self.left = _MAX_CONTAINERS
+
+
+def _plain(value: Any, depth: int, walk: _Walk) -> Any:
     kind = type(value)
     if kind is str:
         return value if value.isascii() else text_of(value)
@@ -60,13 +71,13 @@ def _plain(value: Any, depth: int, open_ids: set[int]) -> Any:
     if kind is float:
         return value if math.isfinite(value) else None
     try:
-        return _plain_object(value, depth, open_ids)
+        return _plain_object(value, depth, walk)
     except Exception:
         return text_of(value)
 
 
-def _plain_object(value: Any, depth: int, open_ids: set[int]) -> Any:
-    if id(value) in open_ids:
+def _plain_object(value: Any, depth: int, walk: _Walk) -> Any:
+    if id(value) in walk.open_ids:
         return "<cycle>"
     if isinstance(value, type):
         return f"{value.__module__}.{value.__qualname__}"
@@ -77,19 +88,22 @@ def _plain_object(value: Any, depth: int, open_ids: set[int]) -> Any:
     ):
         if depth <= 0:
             return "<nested too deeply>"
-        open_ids.add(id(value))
+        walk.left -= 1
+        if walk.left < 0:
+            return "<too large>"
+        walk.open_ids.add(id(value))
         try:
-            return _plain_container(value, depth - 1, open_ids)
+            return _plain_container(value, depth - 1, walk)
         finally:
-            open_ids.discard(id(value))
+            walk.open_ids.discard(id(value))
     if isinstance(value, enum.Enum):
-        return _plain(value.value, depth - 1, open_ids) if depth > 0 else text_of(value)
+        return _plain(value.value, depth - 1, walk) if depth > 0 else text_of(value)
     if isinstance(value, str):
         return text_of(str.__str__(value))
     if isinstance(value, int):
-        return _plain(int(value), depth, open_ids)
+        return _plain(int(value), depth, walk)
     if isinstance(value, (float, decimal.Decimal)):
-        return _plain(float(value), depth, open_ids)
+        return _plain(float(value), depth, walk)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return _bytes(bytes(value[: _MAX_BYTES + 1]), len(value))
     if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
@@ -99,19 +113,19 @@ def _plain_object(value: Any, depth: int, open_ids: set[int]) -> Any:
     return text_of(value)
 
 
-def _plain_container(value: Any, depth: int, open_ids: set[int]) -> Any:
+def _plain_container(value: Any, depth: int, walk: _Walk) -> Any:
     if _is_model(value):
         value = value.model_dump()
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {f.name: getattr(value, f.name, None) for f in dataclasses.fields(value)}
     if not isinstance(value, Mapping):
-        return [_plain(item, depth, open_ids) for item in list(value)]
+        return [_plain(item, depth, walk) for item in list(value)]
     made: dict[str, Any] = {}
     for key, item in list(value.items()):
         name = key if type(key) is str and key.isascii() else _key(key)
         while name in made:  # two keys with one text, such as 1 and "1": keep both values
             name += "_"
-        made[name] = _plain(item, depth, open_ids)
+        made[name] = _plain(item, depth, walk)
     return made
 
 

@@ -185,3 +185,11 @@ def test_a_model_whose_dump_fails_is_text() -> None:
             raise RuntimeError("no dump")
 
     assert plain(Broken(name="x")) == "name='x' inner={}"
+
+
+def test_shared_parts_do_not_multiply_without_end() -> None:
+    """A structure that holds the same part twice on each of its levels has a bounded plain form."""
+    value: list[object] = []
+    for _ in range(60):
+        value = [value, value]
+    assert "<too large>" in str(plain({"value": value, "odd": object}))
