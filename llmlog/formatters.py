@@ -21,7 +21,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.faults import fault
-from llmlog.plain import plain, text_of
+from llmlog.plain import endless, plain, text_of
 from llmlog.semconv import STANDARD_ATTRIBUTES
 
 __all__ = ["ConsoleFormatter", "JSONFormatter"]
@@ -97,6 +97,8 @@ class JSONFormatter(JsonFormatter):
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
         """python-json-logger's hook: `log_data` as JSON text, and certainly valid JSON."""
         try:
+            if endless(log_data):
+                log_data = _plain_fields(log_data)
             text = super().jsonify_log_record(log_data)
             orjson.loads(text)
         except Exception:
@@ -112,6 +114,8 @@ class JSONFormatter(JsonFormatter):
 
     def _flat(self, record: logging.LogRecord) -> str:
         fields = self._fields(record)
+        if endless(fields):
+            fields = _plain_fields(fields)
         try:
             line = orjson.dumps(fields, option=orjson.OPT_PASSTHROUGH_DATACLASS)
         except Exception:

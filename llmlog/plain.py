@@ -15,11 +15,12 @@ from collections import deque
 from collections.abc import Mapping, Set, ValuesView
 from typing import Any
 
-__all__ = ["plain", "text_of"]
+__all__ = ["endless", "plain", "text_of"]
 
 _MAX_DEPTH = 24
 _MAX_CONTAINERS = 50_000  # in one value: parts that are shared again and again multiply without end
 _MAX_BYTES = 1024
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 _MIN_INT, _MAX_INT = -(2**63), 2**64 - 1  # what orjson writes as a number
 _class_name = type.__dict__["__name__"].__get__  # the real one, whatever a metaclass makes of it
 
@@ -48,6 +49,26 @@ def plain(value: Any) -> Any:
     objects their fields (dataclasses, pydantic models) or their text.
     """
     return _plain(value, _MAX_DEPTH, _Walk())
+
+
+def endless(value: Any) -> bool:
+    """Whether `value` holds more containers than can be written: itself, or parts shared so often that they multiply."""
+    found, level = 0, [value]
+    while level:
+        below: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if issubclass(kind, dict):
+                item = item.values()
+            elif not issubclass(kind, (list, tuple)):
+                continue
+            found += 1
+            if not _SCALARS.issuperset(map(type, item)):
+                below += item
+        if found > _MAX_CONTAINERS:
+            return True
+        level = below
+    return False
 
 
 class _Walk:

@@ -819,3 +819,14 @@ def test_formatters_agree_on_random_records() -> None:
         made = record("hello", **extras)
         theirs = json.loads(JsonFormatter().format(made))
         assert {name: flat(made)[name] for name in theirs} == theirs
+
+
+@pytest.mark.parametrize("options", [{}, {"timestamp": True}])
+def test_parts_that_multiply(options: dict[str, Any]) -> None:
+    """A value that holds the same part twice on each of its levels gives one line, and soon."""
+    value: Any = []
+    for _ in range(60):
+        value = [value, {"again": value}]
+    line = JSONFormatter(**options).format(logging.makeLogRecord({"msg": "m", "value": value}))
+    assert json.loads(line)["message"] == "m"
+    assert len(line) < 10_000_000
