@@ -27,7 +27,8 @@ def each(label: str, function: Callable[[], Any]) -> None:
 
 def main() -> None:
     from llmlog.costs import cost, warm
-    from llmlog.tokens import _encoder, count_text, count_tokens
+    from llmlog.encodings import _encoder
+    from llmlog.tokens import count_text, count_tokens
     from llmlog.usage import Usage
 
     once("first count, o200k_base (tiktoken's import too)", lambda: count_text("x", "gpt-4o"))

@@ -52,7 +52,7 @@ def plain(value: Any) -> Any:
 
 
 def endless(value: Any) -> bool:
-    """Whether `value` holds more containers than can be written: itself, or parts shared so often that they multiply."""
+    """Whether `value` holds more containers than can be written: itself, or shared parts that multiply."""
     found, level = 0, [value]
     while level:
         below: list[Any] = []

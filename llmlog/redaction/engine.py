@@ -18,7 +18,8 @@ from llmlog.faults import fault
 from llmlog.plain import plain, text_of
 
 if TYPE_CHECKING:
-    from llmlog.redaction.detectors import Detector, Span, Verdict
+    from llmlog.redaction.detectors import Detector
+    from llmlog.redaction.secrets import Span, Verdict
 
 __all__ = ["KEYS", "WITHHELD", "Redactor", "build", "configure", "current", "redact"]
 
@@ -67,7 +68,8 @@ class Redactor:
         self._set_up(_detectors(kinds), _patterns(patterns), names)
 
     def _set_up(self, detectors: dict[str, Detector], patterns: dict[str, Detector], keys: list[str]) -> None:
-        from llmlog.redaction.detectors import INERT, pairs, squeezed  # late: see above
+        from llmlog.redaction.detectors import INERT  # late: see above
+        from llmlog.redaction.secrets import pairs, squeezed
 
         self._squeezed = squeezed
         self._is_inert = INERT.fullmatch

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from llmlog.redaction.detectors import DETECTORS, api_key, card, email, ip, phone
+from llmlog.redaction.detectors import DETECTORS, card, email, ip, phone
+from llmlog.redaction.secrets import api_key
 
 RANDOM = "q7Wz3Kp9Xb2Vn8Rt5Ym1Lc6Hd4Gs0Jf"  # drawn once, belongs to nobody
 HEX = "3f9a0c7be1d24586a0b1c2d3e4f56789"

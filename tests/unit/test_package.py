@@ -15,11 +15,11 @@ ROOT = pathlib.Path(llmlog.__file__).parent
 
 # A module imports only what stands above it, or an earlier sibling of its own folder.
 LAYERS = [
-    "_version", "exceptions", "faults", "settings", "semconv", "usage", "plain", "context", "propagation", "tokens",
-    "costs", "answers", "providers.base", "providers.openai", "providers.text", "providers", "redaction.detectors",
-    "redaction.engine", "redaction", "worker", "records", "prompts", "figures", "summary", "calls", "streams",
-    "clients", "events", "config", "filters", "formatters", "handlers.jsonlines", "handlers", "middleware.asgi",
-    "middleware",
+    "_version", "exceptions", "faults", "settings", "semconv", "usage", "plain", "context", "propagation",
+    "encodings", "tokens", "costs", "answers", "providers.base", "providers.openai", "providers.text", "providers",
+    "redaction.secrets", "redaction.detectors", "redaction.engine", "redaction", "worker", "records", "prompts",
+    "figures", "summary", "calls", "streams", "clients", "events", "config", "filters", "formatters",
+    "handlers.jsonlines", "handlers", "middleware.asgi", "middleware",
 ]  # fmt: skip
 DOORS = {("calls", "streams")}  # Call.stream() is the door to the drivers that stand on it
 

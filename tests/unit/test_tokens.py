@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from llmlog import settings, tokens
+from llmlog import encodings, settings, tokens
 from llmlog.exceptions import UsageTypeError
 from llmlog.tokens import TokenCount, count_text, count_tokens
 
@@ -177,9 +177,9 @@ class TestLongRuns:
     def test_cost_a_run_no_more_than_a_token_for_each_cut(self) -> None:
         """What is cut is counted as in one piece but for a token or so at each edge, and not called exact."""
         text = "x" + "-" * 3000 + "x"
-        whole = len(tokens._encoder("o200k_base").encode_ordinary(text))
+        whole = len(encodings._encoder("o200k_base").encode_ordinary(text))
         count = count_text(text, "gpt-4o")
-        assert abs(count - whole) <= 2 * (3000 // tokens._RUN)
+        assert abs(count - whole) <= 2 * (3000 // encodings._RUN)
         assert not count.exact
 
     @pytest.mark.parametrize("encoding", ["o200k_base", "cl100k_base"])
@@ -198,7 +198,7 @@ class TestLongRuns:
         )
         model = {"o200k_base": "gpt-4o", "cl100k_base": "gpt-4"}[encoding]
         count = count_text(text, model)
-        assert (count, count.exact) == (len(tokens._encoder(encoding).encode_ordinary(text)), True)
+        assert (count, count.exact) == (len(encodings._encoder(encoding).encode_ordinary(text)), True)
 
 
 class TestChat:
@@ -418,15 +418,15 @@ class TestEncodings:
         """Whoever comes while the table is being read waits for it."""
         loaded: list[str] = []
         entered = threading.Event()
-        ranks = tokens._ranks
+        ranks = encodings._ranks
 
         def slow(name: str) -> dict[bytes, int]:
             loaded.append(name)
             entered.set()
             return ranks(name)
 
-        monkeypatch.setattr(tokens, "_encoders", {})
-        monkeypatch.setattr(tokens, "_ranks", slow)
+        monkeypatch.setattr(encodings, "_encoders", {})
+        monkeypatch.setattr(encodings, "_ranks", slow)
         counts: list[int] = []
         threads = [threading.Thread(target=lambda: counts.append(count_text("hello", "gpt-4"))) for _ in range(4)]
         for thread in threads:
@@ -442,10 +442,10 @@ class TestEncodings:
             pytest.skip("no fork here")
         code = (
             "import os, threading, warnings; warnings.simplefilter('ignore')\n"
-            "from llmlog import tokens\n"
+            "from llmlog import encodings, tokens\n"
             "held, done = threading.Event(), threading.Event()\n"
             "def hold():\n"
-            "    with tokens._lock: held.set(); done.wait(60)\n"
+            "    with encodings._lock: held.set(); done.wait(60)\n"
             "thread = threading.Thread(target=hold); thread.start(); held.wait()\n"
             "child = os.fork()\n"
             "if not child: os._exit(int(tokens.count_text('hello world', 'gpt-4')))\n"
