@@ -6,24 +6,29 @@
         for chunk in client.chat.completions.create(model="gpt-4o-mini", messages=[...], stream=True):
             ...
 
-Importing this package touches no logger and imports no third party: what needs one is loaded when it is first used.
+Importing this package touches no logger and imports no third party: each name is loaded when it is first used.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from llmlog._version import __version__
-from llmlog.calls import Call, call, flush
-from llmlog.clients import unwrap, wrap
-from llmlog.config import configure, dict_config
-from llmlog.context import Context, bind, carry, current, request, unbind
-from llmlog.costs import cost
-from llmlog.events import event
-from llmlog.exceptions import LLMLogError, UsageTypeError, UsageValueError
-from llmlog.propagation import extract, inject
-from llmlog.redaction import redact
-from llmlog.streams import AsyncStream, Stream, stream
-from llmlog.tokens import TokenCount, count_tokens
-from llmlog.usage import Usage
+
+if TYPE_CHECKING:
+    from llmlog.calls import Call, call, flush
+    from llmlog.clients import unwrap, wrap
+    from llmlog.config import configure, dict_config
+    from llmlog.context import Context, bind, carry, current, request, unbind
+    from llmlog.costs import cost
+    from llmlog.events import event
+    from llmlog.exceptions import LLMLogError, UsageTypeError, UsageValueError
+    from llmlog.propagation import extract, inject
+    from llmlog.redaction import redact
+    from llmlog.streams import AsyncStream, Stream, stream
+    from llmlog.tokens import TokenCount, count_tokens
+    from llmlog.usage import Usage
 
 __all__ = [
     # the request
@@ -40,3 +45,35 @@ __all__ = [
     "LLMLogError", "UsageTypeError", "UsageValueError",
     "__version__",
 ]  # fmt: skip
+
+_HOMES = {
+    "calls": ("Call", "call", "flush"),
+    "clients": ("unwrap", "wrap"),
+    "config": ("configure", "dict_config"),
+    "context": ("Context", "bind", "carry", "current", "request", "unbind"),
+    "costs": ("cost",),
+    "events": ("event",),
+    "exceptions": ("LLMLogError", "UsageTypeError", "UsageValueError"),
+    "propagation": ("extract", "inject"),
+    "redaction": ("redact",),
+    "streams": ("AsyncStream", "Stream", "stream"),
+    "tokens": ("TokenCount", "count_tokens"),
+    "usage": ("Usage",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_MODULES = frozenset({*_HOMES, "filters", "formatters", "handlers", "middleware", "semconv"})
+
+
+def __getattr__(name: str) -> Any:
+    if home := _HOME_OF.get(name):
+        value = getattr(import_module(f"llmlog.{home}"), name)
+    elif name in _MODULES:
+        value = import_module(f"llmlog.{name}")
+    else:
+        raise AttributeError(f"module 'llmlog' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

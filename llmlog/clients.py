@@ -10,7 +10,6 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from llmlog.calls import Call, under_way
 from llmlog.exceptions import UsageTypeError, shown
@@ -93,7 +92,7 @@ def _sdk(client: Any) -> str | None:
 def _provider(client: Any) -> str:
     if "Azure" in type(client).__name__:
         return "azure"
-    host = urlsplit(str(client.base_url)).hostname or ""
+    host = str(getattr(client.base_url, "host", ""))  # an httpx.URL
     if host.endswith(".azure.com"):
         return "azure"
     return next((name for domain, name in _PROVIDERS.items() if f".{host}".endswith(f".{domain}")), "openai")

@@ -9,6 +9,7 @@ comparing with the `prompt_tokens` that the provider reported for recorded reque
 from __future__ import annotations
 
 import os
+import pkgutil
 import re
 import threading
 from binascii import a2b_base64
@@ -16,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from gzip import decompress
-from importlib import import_module, resources
+from importlib import import_module
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -190,7 +191,10 @@ def _encoder(name: str) -> Encoding:
 
 def _ranks(name: str) -> dict[bytes, int]:
     """The rank table of an encoding, from the package: on each line a token in base64 and its rank."""
-    parts = decompress(resources.files("llmlog").joinpath(f"data/{name}.tiktoken.gz").read_bytes()).split()
+    packed = pkgutil.get_data("llmlog", f"data/{name}.tiktoken.gz")
+    if packed is None:
+        raise FileNotFoundError(f"llmlog's own rank table {name}")
+    parts = decompress(packed).split()
     return dict(zip(map(a2b_base64, parts[::2]), map(int, parts[1::2]), strict=True))
 
 

@@ -1,6 +1,6 @@
 """How to read each provider's chunks and responses: one module of plain functions for each of them.
 
-A module offers one `Provider`; no SDK is imported to read its objects. See README.md in this folder for adding one.
+A module offers one `Provider`; no SDK is imported to read its objects.
 """
 
 from __future__ import annotations

@@ -58,13 +58,28 @@ def test_a_module_imports_only_what_stands_above_it() -> None:
 
 
 def test_all_is_the_public_api() -> None:
-    """__all__ names what is there, and everything public is in it."""
-    public = {
-        name
-        for name, value in vars(llmlog).items()
-        if not name.startswith("_") and not isinstance(value, type(sys)) and name != "annotations"
+    """__all__ names what is there, wherever its home is, and what a type checker sees is the same."""
+    assert len(set(llmlog.__all__)) == len(llmlog.__all__)
+    for name in llmlog.__all__:
+        assert getattr(llmlog, name) is not None
+        assert name in dir(llmlog)
+    tree = ast.parse((ROOT / "__init__.py").read_text())
+    seen = {
+        (node.module, alias.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("llmlog.")
+        for alias in node.names
     }
-    assert public == set(llmlog.__all__) - {"__version__"}
+    homes = {(f"llmlog.{home}", name) for home, names in llmlog._HOMES.items() for name in names}
+    assert seen == {*homes, ("llmlog._version", "__version__")}
+    assert {name for _, name in seen} == set(llmlog.__all__)
+
+
+def test_what_is_not_there() -> None:
+    """A name that does not exist is an AttributeError, as in any module."""
+    with pytest.raises(AttributeError, match="nothing"):
+        llmlog.nothing
+    assert llmlog.middleware.ASGIMiddleware is not None
 
 
 def python(code: str) -> str:
