@@ -17,8 +17,12 @@ import pytest
 import llmlog
 from llmlog import faults, settings
 
-gc.collect()
-gc.freeze()  # every test ends with a collection: let it look at what the test has made, not at all of pytest
+
+def pytest_collection_finish() -> None:
+    """Every test ends with a collection: let it look at what the test has made, not at all that was imported."""
+    gc.collect()
+    gc.freeze()
+
 
 CASES = pathlib.Path(__file__).resolve().parents[2] / "shared" / "cases" / "loader.py"
 

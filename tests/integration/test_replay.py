@@ -162,7 +162,9 @@ def test_replay(
         else:
             got = wrapped(body, messages) if way == "sync" else asyncio.run(awrapped(body, messages))
             assert got == bare(body), f"{case.id}: the consumer got something else than from the bare client"
-        record = calls.one()
+        assert llmlog.flush()
+        assert len(calls.records) == 1, case.id
+        record = vars(calls.records[0])
         assert record["levelno"] == {"completed": logging.INFO, "incomplete": logging.WARNING}.get(
             record["outcome"], logging.ERROR
         )
