@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from llmlog import context, providers, records, settings, worker
 from llmlog.answers import Answer
 from llmlog.context import RequestState
-from llmlog.exceptions import UsageTypeError, shown
+from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.faults import fault
 from llmlog.figures import LONG, to_count, warm
 from llmlog.prompts import Prompt
@@ -27,6 +27,12 @@ from llmlog.summary import Facts, summary
 __all__ = ["Call", "call", "flush", "how_it_left", "under_way"]
 
 R = TypeVar("R")
+
+ENDINGS = frozenset({
+    "exhausted", "close", "context_exit", "loop_left", "garbage_collected", "exception", "consumer_exception",
+    "cancellation", "client_disconnect", "interpreter_exit", "recovery",
+})  # fmt: skip
+"""What `ended_by` may be."""
 
 _open: dict[int, weakref.ref[Call]] = {}
 """The calls that have no end yet. Taking a call out of here is what makes its record, so it happens once."""
@@ -42,7 +48,18 @@ class Call(Facts):
     A failure before either is the call's end. `call_id` is in its record, for joining feedback to it.
     """
 
-    __slots__ = ("__weakref__", "_outer", "begun", "key", "owner")
+    __slots__ = (
+        "__weakref__",
+        "_begun",
+        "_entered",
+        "_failed_at",
+        "_finished_with",
+        "_is_part",
+        "_key",
+        "_outer",
+        "_read_by_hand",
+        "_sent",
+    )
 
     part: Call | None
 
@@ -55,7 +72,7 @@ class Call(Facts):
         tools: Any = None,
         fields: dict[str, Any] | None = None,
     ) -> None:
-        self.begun = False  # first: __del__ is called even where the checks below raise
+        self._begun = False  # first: __del__ is called even where the checks below raise
         reader = providers.reader_named(provider)
         if model is not None and not isinstance(model, str):
             raise UsageTypeError(f"model is a name or None, got {shown(model)}")
@@ -83,22 +100,25 @@ class Call(Facts):
         self.ended_by = ""
         self.error: BaseException | None = None
         self.disconnected = False
+        self.around: tuple[RequestState, ...] = ()
         self._outer: Call | None = None
-        self.key = id(self)
-        self.owner: Call | None = None
+        self._entered = self._is_part = self._read_by_hand = False
+        self._failed_at: tuple[float, float] | None = None
+        self._finished_with: int | None = None
+        self._key = id(self)
         self.created = 0.0
-        self.started = self.last = self.pulled = self.clock()
+        self.started = self.last = self.pulled = self._sent = self.clock()
 
     def begin(self) -> Call:
         """The call is under way: from here on it will have a record, whatever happens."""
-        if not self.begun:
-            self.begun = True
-            _open[self.key] = weakref.ref(self)
+        if not (self._begun or self._is_part):
+            self._begun = True
+            _open[self._key] = weakref.ref(self)
             worker.ready()
         return self
 
     def __del__(self) -> None:
-        if self.begun:
+        if self._begun and _open is not None:  # None: the interpreter is taking its modules apart
             self.end("garbage_collected", deferred=True)
 
     def __repr__(self) -> str:
@@ -129,8 +149,15 @@ class Call(Facts):
         """The answer begins to come in, streamed: until now it was being sent."""
         self.begin()
         if not self.driven:
-            self.streamed = self.driven = True
-            self.sending = self.clock() - self.started
+            self.streamed = True
+            self._answered()
+
+    def _answered(self) -> None:
+        self.driven = True
+        self.sending = self.clock() - self.started
+        self._failed_at = self.error = None
+        if under_way.get() is self:  # what is called from here on is another call
+            under_way.set(self._outer)
 
     def unreadable(self, error: Exception) -> None:
         """Reading a chunk failed: it is delivered all the same, and counted."""
@@ -140,35 +167,46 @@ class Call(Facts):
     @property
     def is_open(self) -> bool:
         """Whether the call has not ended yet."""
-        return self.key in _open
+        return self._key in _open
 
-    def end(self, ended_by: str, error: BaseException | None = None, *, deferred: bool = False) -> None:
-        """The call is over: make its record, if nobody has. `deferred` in finalisers, where nothing may be logged."""
-        if _open.pop(self.key, None) is None:
-            if self.owner is not None and not self.owner.driven:
-                self.owner._end_with(self, ended_by, error, deferred=deferred)
+    def end(
+        self,
+        ended_by: str,
+        error: BaseException | None = None,
+        *,
+        deferred: bool = False,
+        at: tuple[float, float] | None = None,
+    ) -> None:
+        """The call is over: make its record, if nobody has. UsageValueError for an `ended_by` that there is not.
+
+        `deferred` in finalisers, where nothing may be logged. `at`: when it was, by `clock` and in Unix seconds.
+        """
+        if ended_by not in ENDINGS:
+            raise UsageValueError(f"ended_by is one of {', '.join(sorted(ENDINGS))}, got {shown(ended_by)}")
+        if _open.pop(self._key, None) is None:
             return
         state = self.context.request
         if state is not None:
-            state.left.pop(self.key, None)
+            state.left.pop(self._key, None)
+            self.around = tuple(state.around())
             self.disconnected = state.hung_up()
-        self.ended = self.last if ended_by == "loop_left" else self.clock()
-        if not self.streamed or not self.driven:  # all of it was the sending
+        self.ended, self.created = at or (self.last if ended_by == "loop_left" else self.clock(), time.time())
+        if not self.driven:  # all of it was the sending
             self.sending = self.ended - self.started
-        self.created = time.time()
         self.ended_by = ended_by
         self.error = error
         if deferred:
             worker.later(self._report)
+        elif self._is_long():
+            worker.later(self._report, long=True)
         else:
-            try:
-                long = to_count(self.answer, self.prompt) > LONG
-            except Exception:
-                long = False
-            if long:
-                worker.later(self._report)
-            else:
-                self._report()
+            self._report()
+
+    def _is_long(self) -> bool:
+        try:
+            return to_count(self.answer, self.prompt) > LONG
+        except Exception:
+            return False
 
     def _report(self) -> None:
         try:
@@ -178,77 +216,83 @@ class Call(Facts):
             level, message = 40, f"LLM call ended by {self.ended_by}; its figures could not be made"
             fields = {**self.context.attributes(), "event": "llm.call", "record_id": self.call_id,
                       "call_id": self.call_id, "ended_by": self.ended_by}  # fmt: skip
-        if (state := self.context.request) is not None:
+        for state in self.around:
             state.add(
                 input_tokens=fields.get("input_tokens", 0),
                 output_tokens=fields.get("output_tokens", 0),
                 cost_usd=fields.get("cost_usd", 0.0),
             )
         self.error = None  # its traceback holds the frames of the application, and they hold the stream
-        if self.part is not None:
-            self.part.error = self.part.owner = None
-            self.part = None
         records.emit(records.CALLS, level, message, fields, created=self.created)
 
     def left(self) -> None:
         """The loop was left; the stream may still be held, and gone on with. Safe in a finaliser."""
-        if self.is_open:
-            self.is_left = True
-            state = self.context.request
-            if state is not None and not state.closed:
-                state.left[self.key] = self
+        self.is_left = True
+        self._settle_with_request()
 
     def by_hand(self) -> None:
-        """The stream is read by `next()`, outside a loop: whether its consumer has left, only the end of its request
-        tells, or, outside any request, `flush()`."""
+        """The stream is read by `next()`: whether its consumer has left, only the end of its request can tell."""
+        self._read_by_hand = True
+        self._settle_with_request()
+
+    def _settle_with_request(self) -> None:
         state = self.context.request
-        if state is None:
-            self.is_left = True
-        elif not state.closed:
-            state.left[self.key] = self
+        if state is not None and not state.closed and self.is_open:
+            state.left[self._key] = self
 
     def resumed(self) -> None:
-        """The consumer goes on after all."""
+        """The consumer goes on, in a loop: it is the loop that tells."""
         self.is_left = False
         if (state := self.context.request) is not None:
-            state.left.pop(self.key, None)
+            state.left.pop(self._key, None)
 
     def settle(self, *, deferred: bool = False) -> None:
         """The consumer has left and its request is over: it will not go on."""
         self.end("loop_left", deferred=deferred)
 
-    def takes(self, inner: Call, *, streamed: bool) -> bool:
-        """Whether a call that begins inside this one is this one, seen by an inner layer; then it becomes its part.
+    def seems_left(self) -> bool:
+        """Whether `flush()` may settle it: its loop was left, or it is read by `next()`, outside any request."""
+        left = self.is_left or (self._read_by_hand and self.context.request is None)
+        return left and self.pulled <= self.last
 
-        The first one inside a `call()` block is; inside the first pull of a stream, the first streamed one.
-        """
-        if not self.is_open or self.chunks or (self.driven and not streamed):
-            return False
-        if self.part is None or self.part.error is not None:
-            return self.join(inner)
-        return False
-
-    def join(self, inner: Call) -> bool:
-        """Make an inner layer's call a part of this one, without a record of its own. False: it had one already."""
-        if inner is self or _open.pop(inner.key, None) is None:
-            return False
-        if self.part is not None and self.part.error is not None:
-            self.part._stand_alone(self.call_id)  # an attempt that failed, and is being made again
-        self.part, inner.owner = inner, self
+    def join(self, inner: Call) -> None:
+        """Make `inner` a part of this one: the same call as an inner layer sees it, without a record of its own."""
+        _open.pop(inner._key, None)
+        inner._is_part = True
+        self.part = inner
         self.started = min(self.started, inner.started)
-        return True
 
-    def _stand_alone(self, parent_id: str) -> None:
-        self.owner = None
-        self.fields = {**self.fields, "parent_id": parent_id}
-        _open[self.key] = weakref.ref(self)
-        self.end("exception", self.error)
+    def is_settled(self) -> bool:
+        """Whether it is decided already which call this is."""
+        return self._begun or self._is_part
 
-    def _end_with(self, part: Call, ended_by: str, error: BaseException | None, *, deferred: bool) -> None:
-        """All that came of this call went through its part: what happened to that one happened to this one."""
-        for name in ("chunks", "unread", "sending", "wait", "gap", "first_pull", "first_content", "last", "pulled"):
-            setattr(self, name, getattr(part, name))
-        self.end(ended_by, error, deferred=deferred)
+    def takes_part(self) -> bool:
+        """Whether a streamed call that begins now is what this stream is made of: it waits for its first chunk."""
+        return (self.is_open or self._is_part) and self.driven and not self.chunks and self.part is None
+
+    def _become(self, inner: Call) -> None:
+        """`inner` begins while this one is being sent: it is this one, and what it knows is added."""
+        if self._failed_at is not None:
+            self.another().end("exception", self.error, at=self._failed_at)
+            self._failed_at = self.error = None
+        self._sent = inner.started
+        self.fields = {**inner.fields, **self.fields}
+        self.model = self.model or inner.model
+        self.provider = self.provider or inner.provider
+        if self.reader is providers.UNKNOWN:
+            self.reader = inner.reader
+        if self.prompt.input is None:
+            self.prompt = inner.prompt
+        self.settings = inner.settings
+        self.hide_usage |= inner.hide_usage
+        self.streamed = inner.streamed
+
+    def another(self) -> Call:
+        """A call beside this one, with this one as its parent: an attempt that failed, or a further answer."""
+        made = Call(model=self.model, fields={**self.fields, "parent_id": self.call_id})
+        made.provider, made.reader, made.prompt = self.provider, self.reader, self.prompt
+        made.context, made.trace, made.settings, made.started = self.context, self.trace, self.settings, self._sent
+        return made.begin()
 
     # What the user calls.
 
@@ -263,8 +307,12 @@ class Call(Facts):
 
     def finish(self, response: R) -> R:
         """The whole answer has arrived: the call is over. Returns `response` as it is."""
+        if self.driven:
+            # A wrapped client inside the block has finished it already; another answer is another call.
+            return response if self._finished_with == id(response) else self.another().finish(response)
         self.begin()
-        self.driven = True
+        self._answered()
+        self._finished_with = id(response)
         try:
             if self.reader is providers.UNKNOWN:
                 self.reader = providers.of(response)
@@ -276,28 +324,33 @@ class Call(Facts):
         return response
 
     def __enter__(self) -> Call:
-        self.begin()
         self._outer = under_way.get()
-        under_way.set(self)
-        return self
+        call = the_call(self)
+        if call is self:
+            self._entered = True
+            under_way.set(self)
+        return call
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if not self._entered:  # the block around this one is the call
+            return
+        self._entered = False
         if under_way.get() is self:
             under_way.set(self._outer)
         self._outer = None
-        if error is not None:
-            if self.driven:
-                self.end(how_it_left(error), error, deferred=isinstance(error, GeneratorExit))
-            else:
-                self.failed(error)
-        elif self.driven:
-            return
-        elif self.part is None:
-            self.end("context_exit")
-        elif self.part.error is not None:
-            self._end_with(self.part, "exception", self.part.error, deferred=False)
+        if not self.driven:
+            if error is None and self._failed_at is not None:
+                error = self.error
+            self.end(
+                "context_exit" if error is None else how_it_failed(error),
+                error,
+                deferred=isinstance(error, GeneratorExit),
+                at=self._failed_at if error is self.error else None,
+            )
+        elif error is not None:
+            self.end(how_it_left(error), error, deferred=isinstance(error, GeneratorExit))
 
     async def __aenter__(self) -> Call:
         return self.__enter__()
@@ -309,15 +362,31 @@ class Call(Facts):
 
     def failed(self, error: BaseException) -> None:
         """The sending, or the source, raised."""
-        if self.owner is not None and not self.owner.driven:
-            self.error = error  # the block around it tells, or makes another attempt
-            return
-        if isinstance(error, Exception):
-            self.end("exception", error)
+        if self._entered and not self.driven:  # the block tells, or makes another attempt
+            self.error, self._failed_at = error, (self.clock(), time.time())
         elif not isinstance(error, GeneratorExit):  # that one is the consumer going away: its finaliser tells
-            self.end(how_it_left(error), error)
+            self.end(how_it_failed(error), error)
         elif not self.driven:
             self.end("context_exit", deferred=True)
+
+
+def the_call(new: Call, *, streamed: bool = False) -> Call:
+    """The call that `new` is: the one that is being sent around it, seen by an outer layer; else itself, begun."""
+    outer = under_way.get()
+    if outer is None or outer is new or new.is_settled():
+        return new.begin()
+    if not outer.driven and outer.is_open:
+        outer._become(new)
+        return outer
+    if streamed and outer.takes_part():
+        outer.join(new)
+        return new
+    return new.begin()
+
+
+def how_it_failed(error: BaseException) -> str:
+    """The `ended_by` of a sending or a source that raised."""
+    return "exception" if isinstance(error, Exception) else how_it_left(error)
 
 
 def how_it_left(error: BaseException | None) -> str:
@@ -351,7 +420,7 @@ def flush(timeout: float = 10.0) -> bool:
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
         raise UsageTypeError(f"timeout is a number of seconds, got {shown(timeout)}")
     for one in _open_calls():
-        if one.is_left:
+        if one.seems_left():
             one.settle()
     done = worker.wait(timeout)
     records.flush_handlers()
@@ -370,7 +439,7 @@ def _settle_abandoned(state: RequestState, deferred: bool) -> None:
     """
     for one in _open_calls():
         request = one.context.request
-        if request is not None and state in request.around() and one.pulled <= one.last:
+        if request is not None and state in request.around() and one.driven and one.pulled <= one.last:
             one.settle(deferred=deferred)
 
 

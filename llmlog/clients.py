@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from llmlog.calls import Call, under_way
+from llmlog.calls import Call, the_call
 from llmlog.exceptions import UsageTypeError, shown
 from llmlog.faults import fault
 from llmlog.settings import captured_characters
@@ -161,10 +161,7 @@ def _begin(options: _Options, kwargs: dict[str, Any]) -> tuple[Call | None, dict
             if "include_usage" not in asked:
                 kwargs = {**kwargs, "stream_options": {**asked, "include_usage": True}}
                 call.hide_usage = True
-        call.begin()
-        outer = under_way.get()
-        if outer is not None and not outer.takes(call, streamed=streamed) and outer.is_open:
-            call.fields.setdefault("parent_id", outer.call_id)
+        call = the_call(call, streamed=streamed)
     except Exception as error:
         fault("beginning a call", error)
         return None, kwargs
@@ -195,7 +192,6 @@ def _answered(call: Call | None, answer: Any, kwargs: dict[str, Any]) -> Any:
     try:
         if not _is_raw(kwargs):
             return call.stream(answer) if call.streamed else call.finish(answer)
-        call.driven = True
         parse = answer.parse
         answer.parse = _parsing(parse, call)
         if not call.streamed and kwargs["extra_headers"][_RAW] == "true":

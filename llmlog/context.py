@@ -74,20 +74,16 @@ class RequestState:
         self.restores: Context | None = None
 
     def add(self, *, input_tokens: int = 0, output_tokens: int = 0, cost_usd: float = 0.0) -> None:
-        """Count one ended call, here and in the requests around this one."""
-        state: RequestState | None = self
+        """Count one ended call."""
         with _adding:
-            while state is not None:
-                state.calls += 1
-                state.input_tokens += input_tokens
-                state.output_tokens += output_tokens
-                state.cost_usd += cost_usd
-                state = state.parent
+            self.calls += 1
+            self.input_tokens += input_tokens
+            self.output_tokens += output_tokens
+            self.cost_usd += cost_usd
 
     def close(self, *, deferred: bool = False) -> None:
         """The request is over: settle the streams whose loop was left. `deferred` where nothing may be logged now."""
         self.closed = True
-        self.parent = None  # a chain of tasks that each begin a request must not keep all of them alive
         while self.left:
             try:
                 _, call = self.left.popitem()
@@ -100,6 +96,7 @@ class RequestState:
         if not deferred:
             for safe_point in safe_points:
                 safe_point()
+        self.parent = None  # a chain of tasks that each begin a request must not keep all of them alive
 
     def hung_up(self) -> bool:
         """Whether the client of this request, or of one around it, has hung up."""
@@ -201,7 +198,12 @@ class RequestScope:
     ) -> None:
         if not self._entered:
             return
-        outer, ours = self._entered.pop()
+        request = _current.get().request
+        place = len(self._entered) - 1  # two tasks may share one scope: each leaves its own
+        for number, (_, entered) in enumerate(self._entered):
+            if entered.request is request:
+                place = number
+        outer, ours = self._entered.pop(place)
         state = cast(RequestState, ours.request)
         now = _current.get()
         if now.request is state:
@@ -290,8 +292,10 @@ class _Steps:
         _current.set(self._context)
 
     def __exit__(self, *exc_info: object) -> None:
-        self._context = _current.get()
-        _current.set(self._outer)
+        now = _current.get()
+        if now.request is self._context.request:  # else it ends in another context, which is not ours to change
+            self._context = now
+            _current.set(self._outer)
 
     def close(self, *, deferred: bool = False) -> None:
         state = self._context.request

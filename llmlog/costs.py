@@ -47,6 +47,8 @@ def cost(
     at: when the call was made (a naive time is UTC); None is now. provider: whose prices; None goes by the
     model's name.
     """
+    if isinstance(model, str):
+        model = settings.current().deployments.get(model, model)
     found = price(usage, model, provider=provider, at=at)
     return None if found is None else found.amount
 
@@ -72,7 +74,6 @@ def price(
         raise UsageTypeError(f"at must be a datetime or None, not {shown(at)}")
     if not model:
         return None
-    model = settings.current().deployments.get(model, model)
     rates = _rates(model, provider, service_tier, minute)
     if rates is None or (counts.input is None and counts.output is None):
         return None

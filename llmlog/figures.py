@@ -16,7 +16,7 @@ from llmlog.usage import Usage
 __all__ = ["LONG", "figures", "to_count", "warm"]
 
 LONG = 20_000
-"""Characters that may be counted in the thread that ended the call; more is counted by the worker."""
+"""Characters that are counted in the thread that ended the call; more is left to the worker."""
 
 
 def warm() -> None:
@@ -86,7 +86,7 @@ def _completed(usage: Usage, answer: Answer, prompt: Prompt, model: str | None) 
 def _count_input(prompt: Prompt, model: str | None) -> int | None:
     if prompt.input is None:
         return None
-    return int(tokens.count_tokens(prompt.input, model, tools=prompt.tools))
+    return int(tokens.count_tokens(prompt.input, model, tools=prompt.tools, deployments={}))
 
 
 def _count_output(answer: Answer, model: str | None) -> int:
@@ -95,9 +95,11 @@ def _count_output(answer: Answer, model: str | None) -> int:
     for place, text in enumerate(_texts(answer)):
         if length := len(text):
             kept = str(text)
-            counted = tokens.count_text(kept, model, answer=whole and place == 0)
+            counted = tokens.count_text(kept, model, answer=whole and place == 0, deployments={})
             total += counted if len(kept) == length else round(counted * length / len(kept))
-    return total + sum(int(tokens.count_text(call.name, model)) for call in answer.tool_calls.values() if call.name)
+    return total + sum(
+        int(tokens.count_text(call.name, model, deployments={})) for call in answer.tool_calls.values() if call.name
+    )
 
 
 def _texts(answer: Answer) -> list[Text]:

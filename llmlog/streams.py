@@ -8,12 +8,13 @@ closes is closed.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar, cast, overload
 
-from llmlog.calls import Call, how_it_left, under_way
+from llmlog.calls import Call, how_it_left, the_call, under_way
 from llmlog.exceptions import UsageTypeError, shown
 from llmlog.providers import UNKNOWN
 from llmlog.providers.base import Quick
@@ -61,11 +62,13 @@ class _Driver(Generic[T]):
 class _Wrapper(_Driver[T]):
     """What both kinds of stream have in common: they pass for their source, and their end is the call's."""
 
-    __slots__ = ("__weakref__", "_source")
+    __slots__ = ("__weakref__", "_iterator", "_manager", "_source")
 
     def __init__(self, source: Any, call: Call) -> None:
         super().__init__(call, None)
         self._source: Any = source
+        self._manager: Any = source  # whose `with` it is; entering it may give another object
+        self._iterator: Any = None
 
     def __del__(self) -> None:
         try:
@@ -99,12 +102,17 @@ class _SyncDriver(_Driver[T]):
         raise NotImplementedError
 
     def _first(self) -> T:
-        self._pull = self._begin()
         call = self._call
         if call.first_pull is not None:
+            self._pull = self._begin()
             return self.__next__()
         call.first_pull = self._clock()
         with _sending(call):
+            try:
+                self._pull = self._begin()
+            except BaseException as error:
+                call.failed(error)
+                raise
             return self.__next__()
 
     def __next__(self) -> T:
@@ -117,9 +125,11 @@ class _SyncDriver(_Driver[T]):
             try:
                 chunk: T = pull()
             except StopIteration:
+                call.wait += clock() - begin
                 call.end("exhausted")
                 raise
             except BaseException as error:
+                call.wait += clock() - begin
                 call.failed(error)
                 raise
             now = clock()
@@ -157,6 +167,9 @@ class _Loop(_SyncDriver[T]):
     def __iter__(self) -> Self:
         return self
 
+    def __getattr__(self, name: str) -> Any:
+        return _of_iterator(self, name)
+
     def __del__(self) -> None:
         call = self._call
         call.loops -= 1
@@ -174,12 +187,12 @@ class Stream(_SyncDriver[T], _Wrapper[T]):
 
     def _begin(self) -> Callable[[], T]:
         if self._pull is None:
-            self._pull = iter(self._source).__next__
+            self._iterator = iter(self._source)
+            self._pull = self._iterator.__next__
         return self._pull
 
     def __iter__(self) -> Iterator[T]:
-        if self._call.is_left:
-            self._call.resumed()
+        self._call.resumed()
         return _Loop(self)
 
     def _first(self) -> T:
@@ -188,26 +201,23 @@ class Stream(_SyncDriver[T], _Wrapper[T]):
 
     def close(self) -> None:
         """Close the source, where it can be closed; the call ends here."""
-        try:
-            close = getattr(self._source, "close", None)
-            if close is not None:
-                close()
-        finally:
-            self._call.end("close")
+        self._call.end("close", deferred=_in_a_generator_that_goes())
+        close = getattr(self._source, "close", None)
+        if close is not None:
+            close()
 
     def __enter__(self) -> Self:
-        if hasattr(type(self._source), "__enter__"):
-            self._source = self._source.__enter__()
+        if hasattr(type(self._manager), "__enter__"):
+            self._source = self._manager.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         self._call.end(how_it_left(error), error, deferred=isinstance(error, GeneratorExit))
-        source = self._source
-        if hasattr(type(source), "__exit__"):
-            return cast("bool | None", source.__exit__(kind, error, trace))
-        close = getattr(source, "close", None)
+        if hasattr(type(self._manager), "__exit__"):
+            return cast("bool | None", self._manager.__exit__(kind, error, trace))
+        close = getattr(self._source, "close", None)
         if close is not None:
             close()
         return None
@@ -220,12 +230,17 @@ class _AsyncDriver(_Driver[T]):
         raise NotImplementedError
 
     async def _afirst(self) -> T:
-        self._pull = self._abegin()
         call = self._call
         if call.first_pull is not None:
+            self._pull = self._abegin()
             return await self.__anext__()
         call.first_pull = self._clock()
         with _sending(call):
+            try:
+                self._pull = self._abegin()
+            except BaseException as error:
+                call.failed(error)
+                raise
             return await self.__anext__()
 
     async def __anext__(self) -> T:
@@ -238,9 +253,11 @@ class _AsyncDriver(_Driver[T]):
             try:
                 chunk: T = await pull()
             except StopAsyncIteration:
+                call.wait += clock() - begin
                 call.end("exhausted")
                 raise
             except BaseException as error:
+                call.wait += clock() - begin
                 call.failed(error)
                 raise
             now = clock()
@@ -278,6 +295,9 @@ class _AsyncLoop(_AsyncDriver[T]):
     def __aiter__(self) -> Self:
         return self
 
+    def __getattr__(self, name: str) -> Any:
+        return _of_iterator(self, name)
+
     def __del__(self) -> None:
         call = self._call
         call.loops -= 1
@@ -295,49 +315,59 @@ class AsyncStream(_AsyncDriver[T], _Wrapper[T]):
 
     def _abegin(self) -> Callable[[], Awaitable[T]]:
         if self._pull is None:
-            self._pull = aiter(self._source).__anext__
+            self._iterator = aiter(self._source)
+            self._pull = self._iterator.__anext__
         return self._pull
 
     def __aiter__(self) -> AsyncIterator[T]:
-        if self._call.is_left:
-            self._call.resumed()
+        self._call.resumed()
         return _AsyncLoop(self)
 
     async def _afirst(self) -> T:
         self._call.by_hand()
         return await super()._afirst()
 
-    async def close(self) -> None:
-        """Close the source, where it can be closed; the call ends here."""
-        try:
-            await _closed(self._source)
-        finally:
-            self._call.end("close")
-
     async def aclose(self) -> None:
-        """The same as `close()`."""
-        await self.close()
+        """Close the source, where it can be closed; the call ends here."""
+        self._call.end("close", deferred=_in_a_generator_that_goes())
+        await _closed(self._source)
+
+    async def close(self) -> None:
+        """The same as `aclose()`."""
+        await self.aclose()
 
     async def __aenter__(self) -> Self:
-        if hasattr(type(self._source), "__aenter__"):
-            self._source = await self._source.__aenter__()
+        if hasattr(type(self._manager), "__aenter__"):
+            self._source = await self._manager.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         self._call.end(how_it_left(error), error, deferred=isinstance(error, GeneratorExit))
-        source = self._source
-        if hasattr(type(source), "__aexit__"):
-            return cast("bool | None", await source.__aexit__(kind, error, trace))
-        await _closed(source)
+        if hasattr(type(self._manager), "__aexit__"):
+            return cast("bool | None", await self._manager.__aexit__(kind, error, trace))
+        await _closed(self._source)
         return None
+
+
+def _of_iterator(loop: Any, name: str) -> Any:
+    """`send`, `throw`, `close`, `aclose`, ... of the source's own iterator, for `yield from` and the like."""
+    if name == "_stream" or (name.startswith("__") and name.endswith("__")):
+        raise AttributeError(f"{type(loop).__name__!r} object has no attribute {name!r}")
+    stream = loop._stream
+    return getattr(stream._iterator if stream._iterator is not None else stream._source, name)
 
 
 class _EitherStream(Stream[T], AsyncStream[T]):  # type: ignore[misc]  # close() is the sync one; aclose() is there too
     """A source that is iterable both ways, as LiteLLM's is: whoever loops decides."""
 
     __slots__ = ()
+
+
+def _in_a_generator_that_goes() -> bool:
+    """Whether this is the `finally` of a generator that is being closed, perhaps by a collection inside some lock."""
+    return isinstance(sys.exception(), GeneratorExit)
 
 
 async def _closed(source: Any) -> None:
@@ -352,6 +382,8 @@ async def _closed(source: Any) -> None:
 def _sending(call: Call) -> Iterator[None]:
     """The first pull: a generator that makes its own LLM call now makes it as a part of this one."""
     outer = under_way.get()
+    if outer is not None and outer is not call and outer.takes_part():
+        outer.join(call)  # made before, and read inside: the outer one is made of it
     under_way.set(call)
     try:
         yield
@@ -364,12 +396,18 @@ def wrapped(source: Any, call: Call) -> Any:
     """`source` as a stream of `call`. UsageTypeError where it cannot be iterated."""
     kind = type(source)
     is_async, is_sync = hasattr(kind, "__aiter__"), hasattr(kind, "__iter__")
-    if isinstance(source, (str, bytes, bytearray, Mapping)) or not (is_async or is_sync):
+    whole = isinstance(source, (str, bytes, bytearray, memoryview, Mapping)) or hasattr(kind, "__pydantic_fields__")
+    if whole or not (is_async or is_sync):
         hint = ": await it first" if inspect.isawaitable(source) else ""
         raise UsageTypeError(f"stream() takes an iterable of chunks, sync or async, got {shown(source)}{hint}")
-    call.drive()
+    call = the_call(call, streamed=True)
+    if issubclass(kind, _Driver) and source._call is call:  # a wrapped client's, made inside this call's block
+        return source
+    if call.driven:
+        call = call.another()
     if issubclass(kind, _Driver):
         call.join(source._call)
+    call.drive()
     driver = _EitherStream if is_async and is_sync else AsyncStream if is_async else Stream
     return driver(source, call)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llmlog.answers import Answer
-from llmlog.context import Context
+from llmlog.context import Context, RequestState
 from llmlog.faults import fault
 from llmlog.figures import figures
 from llmlog.plain import text_of
@@ -29,17 +29,19 @@ class Facts:
     `sending` is the time until the answer began to come in, `wait` the time spent waiting for chunks, `gap` the
     longest such wait after the first content. `pulled`: when a chunk was last asked for, `last`: when one last came.
     `is_left`: its loop was left. `loops`: iterators that are alive. `unread`: chunks that could not be read.
-    `driven`: an answer is coming in, or has come. `part`: the same call as an inner layer saw it.
+    `driven`: an answer is coming in, or has come. `part`: the same call as an inner layer saw it. `around`: the
+    requests that it counts in.
     """
 
     __slots__ = (
-        "answer", "call_id", "chunks", "clock", "context", "created", "disconnected", "driven", "ended",
+        "answer", "around", "call_id", "chunks", "clock", "context", "created", "disconnected", "driven", "ended",
         "ended_by", "error", "fields", "first_content", "first_pull", "gap", "hide_usage", "is_left", "last",
         "loops", "model", "part", "prompt", "provider", "pulled", "reader", "sending", "settings", "started",
         "streamed", "trace", "unread", "wait",
     )  # fmt: skip
 
     answer: Answer
+    around: tuple[RequestState, ...]
     call_id: str
     chunks: int
     clock: Callable[[], float]
@@ -75,15 +77,21 @@ class Facts:
 
 def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
     """Level, message and fields of the record of an ended call."""
-    inner = call.part or call
-    # An outer layer that has turned the chunks into something else (text, say) knows less of the answer.
-    source = inner if inner.answer.usage is not None or call.reader.name in ("unknown", "text") else call
+    layers = [call]
+    while (part := layers[-1].part) is not None:
+        layers.append(part)
+    source = _best_informed(layers)
     answer, reader = source.answer, source.reader
     outcome, ended_by = _ending(call, answer, reader)
-    fields = {**inner.fields, **call.fields}
-    model = call.model or inner.model
-    provider = call.provider or inner.provider or (reader.name if reader.name != "unknown" else None)
-    prompt = call.prompt if call.prompt.input is not None else inner.prompt
+    fields: dict[str, Any] = {}
+    for layer in reversed(layers):
+        fields.update(layer.fields)
+    model = next((layer.model for layer in layers if layer.model), None)
+    named = (layer.provider or layer.reader.name for layer in layers)
+    provider = next((name for name in named if name not in ("unknown", "text")), None) or call.provider
+    if provider is None and call.reader.name == "text":
+        provider = "text"
+    prompt = next((layer.prompt for layer in layers if layer.prompt.input is not None), call.prompt)
     status = _status(call.error) if outcome == "error" else None
     if outcome == "error" and status is None and answer.error:
         status = answer.error[2]
@@ -94,7 +102,7 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
         )
     except Exception as error:  # a usage of a shape nobody has seen: the rest of the record is right all the same
         fault("counting and pricing", error)
-    streamed = call.streamed or inner.streamed
+    streamed = call.streamed
     fields.update(
         call_id=call.call_id,
         operation=fields.get("operation", "chat"),
@@ -112,7 +120,7 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
         chunks=call.chunks if streamed else None,
         content_chunks=call.answer.content_chunks if streamed else None,
         prompt_length=prompt.length(),
-        response_length=sum(map(len, answer.texts.values())),
+        response_length=sum(map(len, answer.texts.values())) if call.driven else None,
         reasoning_length=len(answer.reasoning) or None,
         tool_calls=len(answer.tool_calls) or None,
         tool_names=[tool.name for tool in answer.tool_calls.values()] or None,
@@ -130,6 +138,14 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
     return _level(outcome, ended_by), _message(made), made
 
 
+def _best_informed(layers: list[Facts]) -> Facts:
+    """The layer whose answer to use: one that turned the chunks into something else knows less of it."""
+    for layer in layers:
+        if layer.answer.usage is not None:
+            return layer
+    return next((layer for layer in reversed(layers) if layer.reader.name not in ("unknown", "text")), layers[0])
+
+
 def _ending(call: Facts, answer: Answer, reader: Provider) -> tuple[str, str]:
     """Outcome and ended_by: the table of endings."""
     ended_by = call.ended_by
@@ -138,7 +154,8 @@ def _ending(call: Facts, answer: Answer, reader: Provider) -> tuple[str, str]:
     if ended_by == "exhausted":
         if answer.error is not None:
             return "error", ended_by
-        whole = answer.finished() or (not reader.ends and (call.chunks > 0 or not call.streamed))
+        told = reader.name != "unknown" or call.chunks > 0
+        whole = answer.finished() or (not reader.ends and told)
         return ("completed" if whole else "incomplete"), ended_by
     if ended_by == "exception":
         return "error", ended_by
@@ -198,11 +215,14 @@ def _error(error: BaseException | None, answer: Answer) -> dict[str, Any]:
 
 
 def _status(error: BaseException | None) -> int | None:
-    for holder in (error, getattr(error, "response", None)):
-        for name in ("status_code", "status"):
-            status = getattr(holder, name, None)
-            if isinstance(status, int) and not isinstance(status, bool) and 400 <= status < 600:
-                return int(status)
+    try:
+        for holder in (error, getattr(error, "response", None)):
+            for name in ("status_code", "status"):
+                status = getattr(holder, name, None)
+                if isinstance(status, int) and not isinstance(status, bool) and 400 <= status < 600:
+                    return int(status)
+    except Exception:  # an error whose attributes raise
+        pass
     return None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -29,17 +30,25 @@ at_start: list[Callable[[], None]] = []
 """What the thread does before its first job."""
 
 _jobs: deque[Job] = deque()
+_long_jobs: deque[Job] = deque()  # for the thread; for nobody else but flush() and the exit
 _wake: SimpleQueue[None] = SimpleQueue()  # put() is reentrant, and takes no lock that Python code could hold
 _busy: dict[object, int] = {}  # who is doing jobs just now -> its thread
 _idle = threading.Condition()
 _started = False
 _warming = False
 _exit_hook = False
+_exited = False
 
 
-def later(job: Job) -> None:
-    """Have `job` done at the next safe point. Takes no lock, starts no thread: finalisers may call it."""
-    _jobs.append(job)
+def later(job: Job, *, long: bool = False) -> None:
+    """Have `job` done at the next safe point, or, where it is long, by the thread.
+
+    Takes no lock, starts no thread: finalisers may call it.
+    """
+    if _exited:  # nobody comes by any more
+        _do(job)
+        return
+    (_long_jobs if long else _jobs).append(job)
     _wake.put(None)
 
 
@@ -52,36 +61,46 @@ def ready() -> None:
 
 
 def drain() -> None:
-    """Do the waiting jobs here and now, and return when there are none left. Never raises."""
-    if not _jobs:
+    """Do the waiting jobs here and now, but the long ones. Never raises."""
+    _drain(_jobs, None)
+
+
+def _drain(jobs: deque[Job], deadline: float | None) -> None:
+    if not jobs:
         return
     me = object()
     _busy[me] = threading.get_ident()
     try:
-        while True:
+        while deadline is None or time.monotonic() < deadline:
             try:
-                job = _jobs.popleft()
+                job = jobs.popleft()
             except IndexError:
                 return
-            try:
-                job()
-            except Exception as error:
-                fault("writing a record", error)
+            _do(job)
     finally:
         _busy.pop(me, None)
         with _idle:
             _idle.notify_all()
 
 
+def _do(job: Job) -> None:
+    try:
+        job()
+    except Exception as error:
+        fault("writing a record", error)
+
+
 def wait(timeout: float) -> bool:
     """Do the waiting jobs, then wait until other threads have done theirs: True, or False after `timeout` seconds."""
     deadline = time.monotonic() + timeout
-    drain()
+    _drain(_jobs, deadline)
+    _drain(_long_jobs, deadline)
     here = threading.get_ident()  # called from inside a job, it must not wait for itself
     with _idle:
-        return _idle.wait_for(
+        done = _idle.wait_for(
             lambda: all(thread == here for thread in list(_busy.values())), max(0.0, deadline - time.monotonic())
         )
+    return done and not _jobs and not _long_jobs
 
 
 def _start() -> None:
@@ -94,6 +113,9 @@ def _start() -> None:
         atexit.register(_exit)
         # Counting imports it (by way of tiktoken), and it refuses to be imported first when the interpreter exits.
         import concurrent.futures.thread  # noqa: F401
+    multiprocessing = sys.modules.get("multiprocessing.util")
+    if multiprocessing is not None:  # its children leave by os._exit, and run its exit handlers only
+        multiprocessing.Finalize(None, _exit, exitpriority=0)
     try:
         threading.Thread(target=_run, name="llmlog-worker", daemon=True).start()
     except RuntimeError:  # the interpreter is shutting down, or the system has no thread left: others do the jobs
@@ -113,10 +135,12 @@ def _run() -> None:
         _idle.notify_all()
     while True:
         _wake.get()
-        drain()
+        _drain(_jobs, None)
+        _drain(_long_jobs, None)
 
 
 def _exit() -> None:
+    global _exited
     for action in at_exit:
         try:
             action()
@@ -125,12 +149,14 @@ def _exit() -> None:
     wait(5.0)
     with _idle:  # a thread that is stopped inside a C extension can take the process with it
         _idle.wait_for(lambda: not _warming, 5.0)
+    _exited = True
 
 
 def _after_fork_in_child() -> None:
     global _started, _warming, _idle, _wake
     _started = _warming = False
     _jobs.clear()  # the parent's: it does them
+    _long_jobs.clear()
     _busy.clear()
     _idle = threading.Condition()
     _wake = SimpleQueue()

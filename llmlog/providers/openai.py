@@ -102,6 +102,7 @@ def read_chunk(answer: Answer, chunk: Any) -> Any:
         answer.end_mark = True
         return None
     fields = fields_of(chunk)
+    told_before = answer.usage is not None
     _read_head(answer, fields)
     choices = parts(fields.get("choices"))
     content = False
@@ -112,9 +113,9 @@ def read_chunk(answer: Answer, chunk: Any) -> Any:
     if content:
         answer.has_content()
     elif fields.get("usage") is not None:
-        # Usage without content is the last word of a stream, where a server sends no finish reason; beside content it
-        # is only a figure so far. The wire's own mark, [DONE], is not handed on by the SDKs.
-        answer.end_mark |= answer.content_chunks > 0
+        # The first usage, without content, is the last word of a stream: some servers send no finish reason. Beside
+        # content, or repeated, it is only a figure so far. The wire's own [DONE] is not handed on by the SDKs.
+        answer.end_mark |= answer.content_chunks > 0 and (not choices or not told_before)
         return not choices
     return False
 

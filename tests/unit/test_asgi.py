@@ -107,6 +107,31 @@ def test_a_generator_that_nobody_resumes(calls: Records) -> None:
     assert len(calls.all()) == 1
 
 
+def test_what_is_being_sent_goes_on(calls: Records) -> None:
+    """A call of a background task that is being sent when the client hangs up ends in its own way."""
+    tasks: list[Any] = []
+
+    async def background() -> None:
+        async with llmlog.call() as call:
+            await asyncio.sleep(0.01)
+            call.finish({"choices": [], "object": "chat.completion"})
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        tasks.append(asyncio.create_task(background()))
+        await asyncio.sleep(0)
+        await receive()
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def main() -> None:
+        await ASGIMiddleware(app)(SCOPE, receive, never)
+        await tasks[0]
+
+    asyncio.run(main())
+    assert calls.one()["outcome"] == "completed"
+
+
 def test_the_end_of_the_application(calls: Records) -> None:
     """At lifespan.shutdown all is written: a server may end the process by a signal then."""
     stream = llmlog.stream([chunk("a"), chunk("b")])

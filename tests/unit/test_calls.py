@@ -6,6 +6,8 @@ import asyncio
 import gc
 import logging
 import os
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -93,8 +95,8 @@ def test_an_exception_in_the_block_while_the_stream_is_read(calls: Records) -> N
     with pytest.raises(ZeroDivisionError):
         use()
     record = calls.one()
-    assert record["ended_by"] in ("consumer_exception", "loop_left")
-    assert record["outcome"] == "aborted"
+    assert record["ended_by"] in ("consumer_exception", "loop_left")  # nobody held the stream: its end came first
+    assert (record["outcome"], record["chunks"]) == ("aborted", 1)
 
 
 def test_async_block(calls: Records) -> None:
@@ -166,9 +168,61 @@ def test_a_generator_that_makes_text_of_a_stream(calls: Records) -> None:
                 if choice["delta"].get("content"):
                     yield choice["delta"]["content"]
 
-    # The inner stream is an own call here: only wrapped clients ask whether they are inside another one.
-    assert "".join(llmlog.stream(texts())) == "ab"
-    assert len(calls.all()) == 2
+    assert "".join(llmlog.stream(texts(), feature="f")) == "ab"
+    record = calls.one()
+    assert (record["feature"], record["model"], record["finish_reason"]) == ("f", "gpt-4o-mini", "stop")
+    assert (record["usage_source"], record["outcome"], record["provider"]) == ("provider", "completed", "openai")
+
+
+def test_a_stream_made_before_and_read_inside(calls: Records) -> None:
+    """A generator over a stream that was made before it: one call, seen twice, and booked once."""
+    inner = llmlog.stream(answer("a", "b"), model="gpt-4o-mini")
+    texts = (choice["delta"].get("content") or "" for one in inner for choice in one["choices"])
+    assert "".join(llmlog.stream(texts, provider="text")) == "ab"
+    assert calls.one()["output_tokens"] == 2
+
+
+def test_three_layers(calls: Records) -> None:
+    """Each layer adds what it knows, the outer ones win."""
+    innermost = llmlog.stream(answer("a"), model="gpt-4o-mini", team="x", feature="inner")
+    for _ in llmlog.stream(llmlog.stream(innermost, tenant="t"), feature="outer"):
+        pass
+    record = calls.one()
+    assert (record["model"], record["team"], record["tenant"], record["feature"]) == ("gpt-4o-mini", "x", "t", "outer")
+
+
+def test_blocks_inside_blocks(calls: Records) -> None:
+    """call() inside call(), and stream() inside call(), are the outer call."""
+    with llmlog.call(feature="f"), llmlog.call(model="gpt-4o-mini") as inner:
+        inner.finish(RESPONSE)
+    with llmlog.call(feature="g"):
+        list(llmlog.stream(answer("a")))
+    first, second = calls.all()
+    assert (first["feature"], first["model"], first["outcome"]) == ("f", "gpt-4o-mini", "completed")
+    assert (second["feature"], second["outcome"], second["chunks"]) == ("g", "completed", 4)
+
+
+def test_two_answers_in_one_block(calls: Records) -> None:
+    """A second answer inside a block is a call of its own, with the first as its parent."""
+    with llmlog.call() as call:
+        list(call.stream(answer("a")))
+        list(call.stream(answer("b")))
+    first, second = calls.all()
+    assert second["parent_id"] == first["call_id"] == call.call_id
+
+
+def test_an_error_after_the_block(calls: Records) -> None:
+    """A source that raises after its block was left: an error, seen at once."""
+
+    def broken() -> Any:
+        yield chunk("a")
+        raise RuntimeError("cut")
+
+    with llmlog.call() as call:
+        stream = call.stream(broken())
+    with pytest.raises(RuntimeError):
+        list(stream)
+    assert (calls.one()["outcome"], calls.one()["chunks"]) == ("error", 1)
 
 
 def test_context_of_the_start(calls: Records) -> None:
@@ -363,3 +417,20 @@ def test_a_child_process_leaves_the_parents_calls_alone(calls: Records) -> None:
     assert calls.all() == []
     list(stream)
     assert calls.one()["chunks"] == 5
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_children_of_multiprocessing() -> None:
+    """A child of multiprocessing leaves by os._exit: its records are made all the same."""
+    code = (
+        "import logging, multiprocessing, sys, warnings; import llmlog; warnings.simplefilter('ignore')\n"
+        "logging.basicConfig(level='INFO', stream=sys.stdout, format='%(outcome)s %(ended_by)s')\n"
+        "def child():\n"
+        "    global held\n"
+        "    held = llmlog.stream(['a', 'b'])\n"
+        "    for _ in held: break\n"
+        "process = multiprocessing.get_context('fork').Process(target=child)\n"
+        "process.start(); process.join()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split("\n")[0] == "aborted loop_left"

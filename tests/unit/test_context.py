@@ -257,6 +257,50 @@ def test_left_in_another_context() -> None:
     llmlog.request().__exit__(None, None, None)  # never entered: nothing to do
 
 
+def test_a_coroutine_that_is_closed_in_another_context() -> None:
+    """A decorated coroutine that goes while another request runs does not put its own context in that one's place."""
+
+    @llmlog.request(feature="A")
+    async def waits() -> None:
+        await asyncio.Future()
+
+    async def main() -> dict[str, Any]:
+        with llmlog.request("AA", tenant="secret"):
+            coroutine = waits()
+            context = contextvars.copy_context()
+            context.run(coroutine.send, None)
+        with llmlog.request("B"):
+            coroutine.close()
+            return dict(llmlog.current())
+
+    assert asyncio.run(main()) == {"request_id": "B"}
+
+
+def test_one_scope_shared_by_two_tasks() -> None:
+    """Each task leaves what it has entered."""
+    scope = llmlog.request(a=1)
+    first, second = contextvars.copy_context(), contextvars.copy_context()
+    first.run(scope.__enter__)
+    second.run(scope.__enter__)
+    first.run(scope.__exit__, None, None, None)
+    second.run(scope.__exit__, None, None, None)
+    assert [dict(context.run(llmlog.current)) for context in (first, second)] == [{}, {}]
+
+
+def test_what_ends_with_an_inner_request_counts_in_the_outer_one(calls: Records) -> None:
+    """Streams that were left, held or dropped, count in the requests around theirs."""
+    with llmlog.request() as outer:
+        with llmlog.request():
+            for _ in llmlog.stream(answer("a")):
+                break
+            held = llmlog.stream(answer("b"))
+            for _ in held:
+                break
+        assert outer.request is not None
+    calls.all()
+    assert outer.request.calls == 2
+
+
 def test_left_out_of_order() -> None:
     """Of two scopes left in the wrong order, neither leaves its context behind."""
 

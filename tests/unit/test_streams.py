@@ -8,6 +8,7 @@ import contextlib
 import gc
 import logging
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -227,6 +228,7 @@ ENDINGS = {
     "ran out": (SCRIPT, run_out, arun_out, "completed", "exhausted", INFO, 5),
     "ran out, cut": (CUT, run_out, arun_out, "incomplete", "exhausted", WARNING, 2),
     "nothing came": ([], run_out, arun_out, "incomplete", "exhausted", WARNING, 0),
+    "a format without an end mark, empty": ([""], run_out, arun_out, "completed", "exhausted", INFO, 1),
     "text ran out": (["a", "b"], run_out, arun_out, "completed", "exhausted", INFO, 2),
     "break": (SCRIPT, break_off, abreak_off, "aborted", "loop_left", INFO, 1),
     "break after the finish reason": (
@@ -406,7 +408,9 @@ def test_a_chunk_that_cannot_be_read(
 
 
 @pytest.mark.parametrize(
-    "source", [5, None, "text", b"bytes", {"a": 1}, object(), 1.5], ids=lambda source: type(source).__name__
+    "source",
+    [5, None, "text", b"bytes", memoryview(b"x"), {"a": 1}, object(), 1.5],
+    ids=lambda source: type(source).__name__,
 )
 def test_what_is_no_stream(calls: Records, source: Any) -> None:
     """A wrong source is refused at the call, with the value in the message, and is no call."""
@@ -512,6 +516,145 @@ def test_a_source_that_is_iterable_both_ways(calls: Records) -> None:
 
     assert asyncio.run(main()) == 5
     assert [record["outcome"] for record in calls.all()] == ["completed", "completed"]
+
+
+def test_a_source_both_ways_is_closed_both_ways() -> None:
+    """aclose() of such a source can be awaited, close() called."""
+
+    class Both(SyncSource):
+        def __aiter__(self) -> AsyncIterator[Any]:
+            return AsyncSource(list(self.script))
+
+    async def main() -> None:
+        stream: Any = llmlog.stream(Both(SCRIPT))
+        async with contextlib.aclosing(stream):
+            await anext(aiter(stream))
+
+    asyncio.run(main())
+    source = Both(SCRIPT)
+    llmlog.stream(source).close()
+    assert source.closed == 1
+
+
+def test_iter_that_raises(calls: Records) -> None:
+    """A source whose iteration cannot begin has failed, as one that raises later."""
+
+    class Unreachable:
+        def __iter__(self) -> Iterator[Any]:
+            raise ConnectionError("refused")
+
+    with pytest.raises(ConnectionError):
+        list(llmlog.stream(Unreachable()))
+    assert (calls.one()["outcome"], calls.one()["error_type"]) == ("error", "ConnectionError")
+
+
+def test_yield_from(calls: Records) -> None:
+    """send() and throw() reach a generator through `yield from` as without llmlog."""
+
+    def source() -> Any:
+        try:
+            got = yield "a"
+        except KeyError:
+            got = "thrown"
+        yield got
+
+    def users() -> Any:
+        yield from llmlog.stream(source(), provider="text")
+
+    generator = users()
+    assert next(generator) == "a"
+    assert generator.send("sent") == "sent"
+    generator = users()
+    assert next(generator) == "a"
+    assert generator.throw(KeyError()) == "thrown"
+
+
+def test_a_context_manager_that_gives_another_object(calls: Records) -> None:
+    """What was entered is what is left, and what it gave is what is read."""
+    left = []
+
+    class Manager(SyncSource):
+        def __enter__(self) -> Any:
+            return SyncSource([chunk("x"), chunk(finish="stop")])
+
+        def __exit__(self, *exc_info: Any) -> None:
+            left.append(self)
+
+    manager = Manager(SCRIPT)
+    with llmlog.stream(manager) as stream:
+        assert len(list(stream)) == 2
+    assert left == [manager]
+    assert calls.one()["outcome"] == "completed"
+
+
+def test_closed_by_another_thread_while_a_chunk_is_waited_for(calls: Records) -> None:
+    """A stop button: the close is the end, not the error that the reader gets from it."""
+    waiting, closed = threading.Event(), threading.Event()
+
+    class Blocking:
+        def __iter__(self) -> Blocking:
+            return self
+
+        def __next__(self) -> Any:
+            waiting.set()
+            closed.wait(10)
+            raise OSError("closed")
+
+        def close(self) -> None:
+            closed.set()
+
+    stream = llmlog.stream(Blocking())
+    reader = threading.Thread(target=lambda: see_os_error(stream))
+    reader.start()
+    assert waiting.wait(10)
+    stream.close()
+    reader.join()
+    assert (calls.one()["outcome"], calls.one()["ended_by"]) == ("aborted", "close")
+
+
+def see_os_error(stream: Any) -> None:
+    with contextlib.suppress(OSError):
+        run_out(stream)
+
+
+def test_closed_in_the_finally_of_a_generator_that_goes(calls: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A generator's own close() may be run by a collection, inside some lock: nothing is logged there."""
+
+    def users() -> Iterator[Any]:
+        stream = llmlog.stream(SyncSource(SCRIPT))
+        try:
+            yield from stream
+        finally:
+            stream.close()
+
+    jobs: list[Any] = []
+    monkeypatch.setattr(llmlog.calls.worker, "later", lambda job, **_: jobs.append(job))
+    generator = users()
+    next(generator)
+    del generator
+    assert (len(jobs), calls.records) == (1, [])
+    jobs[0]()
+    assert calls.one()["ended_by"] == "close"
+
+
+def test_usage_in_every_chunk_is_no_end(calls: Records) -> None:
+    """A figure that is repeated in chunks without content does not say that the answer is whole."""
+    usage = {"prompt_tokens": 9, "completion_tokens": 1}
+    script = [{**chunk("a"), "usage": usage}, {**chunk(""), "usage": usage}]
+    list(llmlog.stream(script))
+    assert calls.one()["outcome"] == "incomplete"
+
+
+def test_the_last_wait_counts(calls: Records, clock: Clock) -> None:
+    """A hang before an error is time spent waiting for the provider."""
+
+    def hangs() -> Iterator[Any]:
+        yield chunk("a")
+        clock.sleep(3.0)
+        raise RuntimeError
+
+    see_the_error(llmlog.stream(hangs()))
+    assert (calls.one()["wait_ms"], calls.one()["latency_ms"]) == (3000.0, 3000.0)
 
 
 def test_task_cancelled_while_it_waits(calls: Records) -> None:
