@@ -568,6 +568,18 @@ def test_yield_from(calls: Records) -> None:
     assert next(generator) == "a"
     assert generator.throw(KeyError()) == "thrown"
 
+    def of_a_list() -> Any:
+        yield from llmlog.stream(["a", "b"], provider="text")
+
+    generator = of_a_list()
+    next(generator)
+    with pytest.raises(ZeroDivisionError):
+        generator.throw(ZeroDivisionError())
+    generator = of_a_list()
+    next(generator)
+    with pytest.raises(AttributeError):
+        generator.send("x")
+
 
 def test_a_context_manager_that_gives_another_object(calls: Records) -> None:
     """What was entered is what is left, and what it gave is what is read."""
