@@ -155,6 +155,8 @@ _TABLE = (
     _field("reasoning_length", "int", "length of the reasoning that was shown", unit="characters"),
     _field("tool_calls", "int", "how many tool calls the model made"),
     _field("tool_names", "list[str]", "the tools it called"),
+    _field("prompt_cut", "bool", "true where the prompt was longer than what is kept of it"),
+    _field("response_cut", "bool", "true where a response was longer than what is kept of it"),
     _field("tool_arguments", "list[str]", "their arguments, redacted; only with capture",
            elasticsearch="text"),
     _field("prompt", "str", "the prompt, redacted and cut to size; only with capture", elasticsearch="text"),

@@ -16,6 +16,7 @@ from conftest import Clock, Records, answer, chunk, usage_chunk
 
 import llmlog
 from llmlog.answers import MAX_TEXT
+from llmlog.semconv import FIELDS, STANDARD_ATTRIBUTES
 
 RESPONSE = {
     "id": "chatcmpl-2",
@@ -336,6 +337,7 @@ def test_capture_is_redacted_and_cut(calls: Records) -> None:
     assert record["response"] == "Write to <EMAIL>, or not, or …"
     assert record["response_cut"] is True
     assert "prompt_cut" not in record
+    assert {name for name in record if name not in STANDARD_ATTRIBUTES} <= set(FIELDS)
 
 
 def test_several_choices(calls: Records) -> None:

@@ -58,6 +58,8 @@ SUMMARY = [
     "tool_calls",
     "tool_names",
     "tool_arguments",
+    "prompt_cut",
+    "response_cut",
     "prompt",
     "response",
     "error_type",
