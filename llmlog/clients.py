@@ -78,7 +78,15 @@ def unwrap(client: C) -> C:
         for name in names:
             if hasattr(vars(holder).get(name), "__llmlog__"):
                 delattr(holder, name)
+    _forget_raw(anything)
     return client
+
+
+def _forget_raw(client: Any) -> None:
+    """The SDK keeps `with_raw_response` and its like once they were used, with the methods of then."""
+    for holder in (client, client.chat, client.chat.completions):
+        for name in ("with_raw_response", "with_streaming_response"):
+            vars(holder).pop(name, None)
 
 
 def _sdk(client: Any) -> str | None:

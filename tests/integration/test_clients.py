@@ -179,6 +179,18 @@ def test_raw_responses(client: Any, calls: Records) -> None:
     assert [record["outcome"] for record in calls.all()] == ["completed"] * 3
 
 
+def test_raw_responses_used_before(base_url: str, calls: Records) -> None:
+    """What the SDK has kept of with_raw_response does not outlive wrap() and unwrap()."""
+    with openai.OpenAI(api_key="sk-test", base_url=base_url, max_retries=0) as client:
+        client.chat.completions.with_raw_response.create(model="gpt-4o-mini", messages=MESSAGES)
+        llmlog.wrap(client)
+        client.chat.completions.with_raw_response.create(model="gpt-4o-mini", messages=MESSAGES)
+        assert len(calls.all()) == 1
+        llmlog.unwrap(client)
+        client.chat.completions.with_raw_response.create(model="gpt-4o-mini", messages=MESSAGES)
+        assert len(calls.all()) == 1
+
+
 def test_inside_call(client: Any, calls: Records) -> None:
     """call() around a wrapped client: the outer layer owns the one record, the inner one adds to it."""
     with llmlog.call(feature="chat") as call:
