@@ -246,8 +246,9 @@ def request(request_id: Any = None, **fields: Any) -> Any:
     """The scope of one request: every record and every LLM call inside bears its id and its fields.
 
     A context manager (`with` and `async with`, giving the `Context`) and a decorator, with and without brackets,
-    for functions, coroutine functions, generators and async generators. `request_id`: text; without one the id of
-    the request around it, or else a fresh one. UsageTypeError or UsageValueError for an id that is not text, or empty.
+    for functions, coroutine functions, generators and async generators, whose request begins with their first step.
+    `request_id`: text; without one the id of the request around it, or else a fresh one. UsageTypeError or
+    UsageValueError for an id that is not text, or empty.
     """
     if callable(request_id) and not fields:
         return RequestScope(None, {})(request_id)

@@ -245,6 +245,8 @@ class Stream(_SyncDriver[T], _Wrapper[T]):
 
 
 class _AsyncDriver(_Driver[T]):
+    """The same as `_SyncDriver`, awaiting; a function for what they share would cost each chunk a call."""
+
     __slots__ = ()
 
     def _abegin(self) -> Callable[[], Awaitable[T]]:
