@@ -71,8 +71,10 @@ def dict_config(
     """
     if file is not None and not isinstance(file, (str, os.PathLike)):
         raise UsageTypeError(f"file is a path or None, got {shown(file)}")
-    if console not in (None, True, False, "json"):
+    if not (console is None or isinstance(console, bool) or console == "json"):
         raise UsageValueError(f'console is True, False, "json" or None, got {shown(console)}')
+    if not isinstance(redact, bool):
+        raise UsageTypeError(f"redact is True or False, got {shown(redact)}")
     for name, value in (("service", service), ("env", env)):
         if value is not None and not isinstance(value, str):
             raise UsageTypeError(f"{name} is text or None, got {shown(value)}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from llmlog.exceptions import UsageTypeError, UsageValueError, shown
+
 __all__ = ["Usage"]
 
 
@@ -13,7 +15,8 @@ class Usage:
     """Counts of tokens. None means not known; 0 means that there were none.
 
     `input_tokens` includes the cached ones (`cache_read_tokens`, `cache_write_tokens`), `output_tokens` includes
-    the reasoning ones, whatever a provider's own way of counting is.
+    the reasoning ones, whatever a provider's own way of counting is. UsageTypeError or UsageValueError for what is no
+    count.
     """
 
     input_tokens: int | None = None
@@ -21,6 +24,16 @@ class Usage:
     cache_read_tokens: int | None = None
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            count = getattr(self, field.name)
+            if count is None:
+                continue
+            if isinstance(count, bool) or not isinstance(count, int):
+                raise UsageTypeError(f"{field.name} is a whole number or None, got {shown(count)}")
+            if count < 0:
+                raise UsageValueError(f"{field.name} may not be negative, got {shown(count)}")
 
     @property
     def total_tokens(self) -> int | None:

@@ -164,6 +164,8 @@ def test_handlers_by_what_is_asked_for() -> None:
         ({"level": "LOUD"}, ValueError),
         ({"level": 1.5}, TypeError),
         ({"schema": "xml"}, ValueError),
+        ({"redact": 3}, TypeError),
+        ({"console": 1}, ValueError),
     ],
 )
 def test_dict_config_refuses(options: dict[str, Any], error: type[Exception]) -> None:

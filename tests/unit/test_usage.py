@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+from typing import Any
 
 import pytest
 
@@ -40,3 +41,10 @@ def test_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         usage.input_tokens = 5  # type: ignore[misc]
     assert usage == Usage(1, 2) == pickle.loads(pickle.dumps(usage))
+
+
+@pytest.mark.parametrize(("wrong", "error"), [("x", TypeError), (1.5, TypeError), (True, TypeError), (-1, ValueError)])
+def test_what_is_no_count(wrong: Any, error: type[Exception]) -> None:
+    """A count is a whole number from 0, or None; the message shows what was given."""
+    with pytest.raises(error, match=repr(wrong)):
+        Usage(output_tokens=wrong)
