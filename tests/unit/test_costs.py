@@ -306,7 +306,7 @@ class TestWrongUse:
 
     @pytest.mark.parametrize(
         ("usage", "shown"),
-        [X,
+        [({"prompt_tokens": 5}, "'prompt_tokens'"), ({"input_tokens": -5}, "-5")],
     )
     def test_of_a_value_is_refused_with_the_value(self, usage: Any, shown: str) -> None:
         """An unknown name or a negative count is a ValueError, at the call."""
