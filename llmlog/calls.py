@@ -7,6 +7,7 @@ never touches the network, and holds neither chunks nor the stream.
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
 import weakref
@@ -211,7 +212,9 @@ class Call(Facts):
     def _report(self) -> None:
         try:
             level, message, fields = summary(self)
-        except Exception as error:  # the record comes all the same, with what is certain
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the record comes all the same, with what is certain
             fault("summing up a call", error)
             level, message = 40, f"LLM call ended by {self.ended_by}; its figures could not be made"
             fields = {**self.context.attributes(), "event": "llm.call", "record_id": self.call_id,
@@ -306,7 +309,12 @@ class Call(Facts):
         return wrapped(source, self)
 
     def finish(self, response: R) -> R:
-        """The whole answer has arrived: the call is over. Returns `response` as it is."""
+        """The whole answer has arrived: the call is over. Returns `response` as it is.
+
+        UsageTypeError for an awaitable.
+        """
+        if inspect.isawaitable(response):
+            raise UsageTypeError(f"finish() takes a whole answer, got {shown(response)}: await it first")
         if self.driven:
             # A wrapped client inside the block has finished it already; another answer is another call.
             return response if self._finished_with == id(response) else self.another().finish(response)

@@ -60,10 +60,10 @@ def wrap(client: C, *, ask_usage: bool = False, capture: bool | int | None = Non
     unwrap(client)
     anything: Any = client
     options = _Options(_provider(anything), hasattr(type(client), "__aenter__"), ask_usage, characters, fields)
-    completions = anything.chat.completions
-    for name in ("create", "parse"):
-        if hasattr(completions, name):
-            setattr(completions, name, _observed(getattr(completions, name), options))
+    for completions in _completions(anything):
+        for name in ("create", "parse"):
+            if hasattr(completions, name):
+                setattr(completions, name, _observed(getattr(completions, name), options))
     for name in ("copy", "with_options"):
         setattr(anything, name, _copying(getattr(anything, name), ask_usage, capture, fields))
     return client
@@ -74,17 +74,24 @@ def unwrap(client: C) -> C:
     if _sdk(client) != "openai":
         raise UsageTypeError(f"unwrap() takes a client of the openai SDK, got {shown(client)}")
     anything: Any = client
-    for holder, names in ((anything.chat.completions, ("create", "parse")), (anything, ("copy", "with_options"))):
-        for name in names:
+    for holder in (*_completions(anything), anything):
+        for name in ("create", "parse", "copy", "with_options"):
             if hasattr(vars(holder).get(name), "__llmlog__"):
                 delattr(holder, name)
     _forget_raw(anything)
     return client
 
 
+def _completions(client: Any) -> list[Any]:
+    """The client's resources that send chat completions; `beta` has one of its own."""
+    beta: Any = getattr(getattr(client, "beta", None), "chat", None)
+    chats = [chat for chat in (client.chat, beta) if hasattr(chat, "completions")]
+    return [chat.completions for chat in chats]
+
+
 def _forget_raw(client: Any) -> None:
     """The SDK keeps `with_raw_response` and its like once they were used, with the methods of then."""
-    for holder in (client, client.chat, client.chat.completions):
+    for holder in (client, client.chat, *_completions(client)):
         for name in ("with_raw_response", "with_streaming_response"):
             vars(holder).pop(name, None)
 

@@ -40,15 +40,20 @@ def figures(
     provider: str | None,
     model: str | None,
     refused: bool,
+    unread: bool,
     settings: Settings,
 ) -> dict[str, Any]:
-    """The record's tokens and cost. `refused`: the provider answered with an HTTP error instead of working: free."""
+    """The record's tokens and cost. `refused`: the provider answered with an HTTP error instead of working: free.
+
+    `unread`: an answer came in a form that nobody here reads, so that its length is not known.
+    """
     named = settings.deployments.get(model or "", model)
     counted_as = named if named != model else answer.model or named
     usage = reader.usage(answer.usage) if answer.usage is not None else None
     source = "provider"
     if usage is None:
-        usage, source = Usage(_count_input(prompt, counted_as), _count_output(answer, counted_as)), "estimated"
+        output = None if unread else _count_output(answer, counted_as)
+        usage, source = Usage(_count_input(prompt, counted_as), output), "estimated"
     elif usage.input_tokens is None or usage.output_tokens is None or not answer.finished():
         completed = _completed(usage, answer, prompt, counted_as)
         source = "provider" if completed == usage else "mixed"

@@ -7,13 +7,14 @@ import logging
 import re
 import sys
 import traceback
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from llmlog import context
 from llmlog.config import configure
 from llmlog.faults import fault
-from llmlog.plain import text_of
+from llmlog.plain import plain, text_of
 from llmlog.propagation import trace_of_now
 from llmlog.records import CALLS
 from llmlog.redaction.engine import WITHHELD, Redactor, current
@@ -24,6 +25,8 @@ __all__ = ["ContextFilter", "Options", "RedactFilter"]
 _MARK = "_llmlog_redacted"
 _PASSED = STANDARD_ATTRIBUTES | {_MARK}
 _SPAN_ID = re.compile("[0-9a-f]{16}")
+_MADE_BY_FORMATTERS = frozenset({_MARK, "message", "asctime"})
+_CHANGEABLE = (dict, list, set, bytearray, deque)
 
 
 class ContextFilter(logging.Filter):
@@ -116,9 +119,9 @@ class RedactFilter(logging.Filter):
 
 
 def _marked(mark: str, attributes: Mapping[str, Any]) -> str:
-    """Says who has redacted a record, and how many fields it had: those added later are not redacted yet."""
-    count = len(attributes) - (_MARK in attributes) - ("message" in attributes) - ("asctime" in attributes)
-    return f"{mark}:{count}"
+    """Says who has redacted a record, and which values it had: what came after that is not redacted yet."""
+    values = tuple((name, id(value)) for name, value in attributes.items() if name not in _MADE_BY_FORMATTERS)
+    return f"{mark}:{hash(values)}"
 
 
 def _redacted(record: logging.LogRecord, redactor: Redactor) -> tuple[dict[str, Any], list[Any]]:
@@ -130,6 +133,8 @@ def _redacted(record: logging.LogRecord, redactor: Redactor) -> tuple[dict[str, 
         value = attributes[name]
         clean_name = redactor.text(name)
         clean = value if _is_span_id(name, value) else redactor.field(clean_name, value)
+        if clean is value and issubclass(type(value), _CHANGEABLE):
+            clean = plain(value)  # as it is now: a queue may hold the record while the caller goes on adding to it
         if clean_name is not name:
             gone.append(name)
             while clean_name in attributes or clean_name in changes:  # two names that have become one: keep both
@@ -166,7 +171,8 @@ def _message(record: logging.LogRecord, redactor: Redactor) -> dict[str, Any]:
     except Exception:  # arguments that do not fit the template
         text = f"{text_of(msg)} (args: {text_of(args)})"
     clean = redactor.text(text)
-    return {**made, "msg": clean} if made or clean is not text else {}
+    # A message that is some object is text from here on: it might say something else when it is asked again.
+    return {**made, "msg": clean} if made or clean is not text or type(msg) is not str else {}
 
 
 def _exception(record: logging.LogRecord, redactor: Redactor) -> dict[str, Any]:

@@ -33,6 +33,8 @@ class _Driver(Generic[T]):
     __slots__ = ("_call", "_check_at", "_clock", "_pull", "_read")
 
     def __init__(self, call: Call, pull: Callable[[], Any] | None) -> None:
+        if not isinstance(call, Call):
+            raise UsageTypeError(f"a stream is made by llmlog.stream() or Call.stream(), got {shown(call)}")
         self._call = call
         self._clock = call.clock
         self._pull = pull
@@ -147,6 +149,7 @@ class _SyncDriver(_Driver[T]):
                 call.unreadable(error)
                 return chunk
             if only_usage and call.hide_usage:
+                call.chunks -= 1  # it is not delivered
                 continue
             return chunk
 
@@ -298,6 +301,7 @@ class _AsyncDriver(_Driver[T]):
                 call.unreadable(error)
                 return chunk
             if only_usage and call.hide_usage:
+                call.chunks -= 1  # it is not delivered
                 continue
             return chunk
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from llmlog.answers import Answer
 from llmlog.context import Context, RequestState
-from llmlog.faults import fault
+from llmlog.faults import fault, notice
 from llmlog.figures import figures
 from llmlog.plain import text_of
 from llmlog.prompts import Prompt
@@ -88,19 +88,31 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
         fields.update(layer.fields)
     model = next((layer.model for layer in layers if layer.model), None)
     named = (layer.provider or layer.reader.name for layer in layers)
-    provider = next((name for name in named if name not in ("unknown", "text")), None) or call.provider
-    if provider is None and call.reader.name == "text":
-        provider = "text"
+    provider = next((name for name in named if name not in ("unknown", "text")), None)  # text is a form, no provider
     prompt = next((layer.prompt for layer in layers if layer.prompt.input is not None), call.prompt)
     status = _status(call.error) if outcome == "error" else None
     if outcome == "error" and status is None and answer.error:
         status = answer.error[2]
     refused = status is not None and not call.chunks
+    unread = reader.name == "unknown" and bool(call.chunks or (call.driven and not call.streamed))
+    if unread:
+        notice("unread", "a call's answer came in a form that is not read: its record has no output tokens or text")
     try:
         fields.update(
-            figures(answer, reader, prompt, provider=provider, model=model, refused=refused, settings=call.settings)
+            figures(
+                answer,
+                reader,
+                prompt,
+                provider=provider,
+                model=model,
+                refused=refused,
+                unread=unread,
+                settings=call.settings,
+            )
         )
-    except Exception as error:  # a usage of a shape nobody has seen: the rest of the record is right all the same
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a usage of a shape nobody has seen, a panic: the rest of the record is right
         fault("counting and pricing", error)
     streamed = call.streamed
     fields.update(
@@ -120,7 +132,7 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
         chunks=call.chunks if streamed else None,
         content_chunks=call.answer.content_chunks if streamed else None,
         prompt_length=prompt.length(),
-        response_length=sum(map(len, answer.texts.values())) if call.driven else None,
+        response_length=sum(map(len, answer.texts.values())) if call.driven and not unread else None,
         reasoning_length=len(answer.reasoning) or None,
         tool_calls=len(answer.tool_calls) or None,
         tool_names=[tool.name for tool in answer.tool_calls.values()] or None,

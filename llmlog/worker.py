@@ -36,6 +36,7 @@ _busy: dict[object, int] = {}  # who is doing jobs just now -> its thread
 _idle = threading.Condition()
 _started = False
 _warming = False
+_FORK_WAITS = 5.0  # seconds, at the most; loading takes less than one
 _exit_hook = False
 _exited = False
 
@@ -86,7 +87,9 @@ def _drain(jobs: deque[Job], deadline: float | None) -> None:
 def _do(job: Job) -> None:
     try:
         job()
-    except Exception as error:
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic inside an extension is no Exception
         fault("writing a record", error)
 
 
@@ -104,7 +107,7 @@ def wait(timeout: float) -> bool:
 
 
 def _start() -> None:
-    global _started, _exit_hook
+    global _started, _exit_hook, _warming
     _started = True
     if not _exit_hook:
         _exit_hook = True
@@ -116,19 +119,19 @@ def _start() -> None:
     multiprocessing = sys.modules.get("multiprocessing.util")
     if multiprocessing is not None:  # its children leave by os._exit, and run its exit handlers only
         multiprocessing.Finalize(None, _exit, exitpriority=0)
+    _warming = True  # from here on, so that a fork at once waits as well
     try:
         threading.Thread(target=_run, name="llmlog-worker", daemon=True).start()
     except RuntimeError:  # the interpreter is shutting down, or the system has no thread left: others do the jobs
-        pass
+        _warming = False
 
 
 def _run() -> None:
     global _warming
-    _warming = True
     for action in at_start:
         try:
             action()
-        except Exception as error:
+        except BaseException as error:  # a panic inside an extension is no Exception
             fault("warming up", error)
     _warming = False
     with _idle:
@@ -152,6 +155,13 @@ def _exit() -> None:
     _exited = True
 
 
+def _before_fork() -> None:
+    """A thread that is importing, or counting, holds locks that nobody would release in the child: let it finish."""
+    here = threading.get_ident()
+    with _idle:
+        _idle.wait_for(lambda: not _warming and all(thread == here for thread in list(_busy.values())), _FORK_WAITS)
+
+
 def _after_fork_in_child() -> None:
     global _started, _warming, _idle, _wake
     _started = _warming = False
@@ -164,4 +174,4 @@ def _after_fork_in_child() -> None:
 
 safe_points.append(drain)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

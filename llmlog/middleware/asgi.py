@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ class ASGIMiddleware:
         app: ASGI3Application | Callable[[Any, Any, Any], Awaitable[None]],
         *,
         header: str = "X-Request-ID",
-        generator: Callable[[], str] = new_id,
+        generator: Callable[[], object] = new_id,
         validator: Callable[[str], bool] = valid_request_id,
         fields: Mapping[str, Any] | None = None,
     ) -> None:
@@ -49,10 +50,10 @@ class ASGIMiddleware:
                 raise UsageTypeError(f"{name} is something to call, got {shown(value)}")
         if not isinstance(header, str):
             raise UsageTypeError(f"header is the name of a header, got {shown(header)}")
-        if not header.isascii() or not header.strip():
+        if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", header.strip(), re.ASCII):
             raise UsageValueError(f"header is the name of a header, got {shown(header)}")
-        if fields is not None and not isinstance(fields, Mapping):
-            raise UsageTypeError(f"fields is a mapping or None, got {shown(fields)}")
+        if not (fields is None or (isinstance(fields, Mapping) and all(isinstance(name, str) for name in fields))):
+            raise UsageTypeError(f"fields is a mapping of names or None, got {shown(fields)}")
         self.app: Any = app
         self._header = header.strip().lower().encode("ascii")
         self._generator = generator
@@ -86,7 +87,8 @@ class ASGIMiddleware:
                 if valid_request_id(sent) and self._validator(sent):
                     return sent
                 break
-        return self._generator()
+        made = str(self._generator())  # a uuid.UUID, say
+        return made if valid_request_id(made) else new_id()
 
 
 def _flushing(send: Any) -> Any:

@@ -67,7 +67,7 @@ def test_usage_that_was_asked_for(base_url: str, calls: Records) -> None:
         expected = len(list(bare.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES, stream=True)))
         llmlog.wrap(bare, ask_usage=True)
         got = list(bare.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES, stream=True))
-        assert len(got) == expected
+        assert len(got) == expected == calls.one()["chunks"]
         assert all(chunk.choices and chunk.usage is None for chunk in got)
         assert calls.one()["usage_source"] == "provider"
         chosen = bare.chat.completions.create(
@@ -242,6 +242,12 @@ def test_capture_of_one_client(base_url: str, calls: Records) -> None:
         client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES)
     assert calls.one()["prompt"] == MESSAGES[0]["content"]
     assert len(calls.one()["response"]) == 40
+
+
+def test_the_beta_resource(client: Any, calls: Records) -> None:
+    """beta.chat.completions is a resource of its own, and is watched as well."""
+    client.beta.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES)
+    assert calls.one()["outcome"] == "completed"
 
 
 def test_unwrap(client: Any, calls: Records) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -71,6 +72,15 @@ def test_injected_parts() -> None:
     assert sent[0]["headers"] == [(b"x-trace", b"ok-1")]
     run(answering(seen), {"headers": [(b"x-trace", b"bad")]}, **options)
     assert [one[1] for one in seen] == ["ok-1", "made"]
+
+
+@pytest.mark.parametrize("made", [uuid.UUID(int=5), None, "a\r\nb", ""])
+def test_what_the_generator_makes(made: Any) -> None:
+    """A UUID is an id; what would break a header is not."""
+    seen: list[Any] = []
+    run(answering(seen), generator=lambda: made)
+    expected = str(made) if isinstance(made, uuid.UUID) or made is None else None
+    assert seen[0][1] == expected or (expected is None and len(seen[0][1]) == 32)
 
 
 def test_an_answer_that_has_the_header_already() -> None:
@@ -233,7 +243,8 @@ def test_an_error_of_the_application_passes() -> None:
 @pytest.mark.parametrize(
     ("options", "error"),
     [({"app": 5}, TypeError), ({"generator": "x"}, TypeError), ({"validator": 1}, TypeError),
-     ({"header": 5}, TypeError), ({"fields": 5}, TypeError),
+     ({"header": 5}, TypeError), ({"fields": 5}, TypeError), ({"fields": {1: 2}}, TypeError),
+     ({"header": "a b"}, ValueError),
      ({"header": " "}, ValueError), ({"header": "Ä"}, ValueError)],
 )  # fmt: skip
 def test_errors_of_use(options: dict[str, Any], error: type[Exception]) -> None:

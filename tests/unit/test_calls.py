@@ -436,3 +436,67 @@ def test_children_of_multiprocessing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split("\n")[0] == "aborted loop_left"
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+def test_a_whole_answer_has_to_be_awaited() -> None:
+    """finish() of a coroutine is told at the call."""
+
+    async def create() -> None: ...
+
+    call = llmlog.call()
+    with pytest.raises(TypeError, match="await it"):
+        call.finish(create())
+
+
+def test_chunks_that_nobody_reads(calls: Records, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their number is known, their length is not: no output tokens, no text, a cost that is a lower bound."""
+    list(llmlog.stream([object(), object()], model="gpt-4o", input="Say hello"))
+    record = calls.one()
+    assert (record["outcome"], record["chunks"], record["cost_partial"]) == ("completed", 2, True)
+    assert not {"output_tokens", "total_tokens", "response_length"} & set(record)
+
+
+def test_text_has_a_price(calls: Records) -> None:
+    """Pieces of text are a form and no provider: the model tells the price."""
+    list(llmlog.stream(["Hello", " world"], provider="text", model="gpt-4o", input="Say hello"))
+    assert calls.one()["cost_usd"] == pytest.approx((2 * 2.5 + 2 * 10) / 1e6)
+    assert "provider" not in calls.one()
+
+
+def test_a_panic_of_a_dependency(
+    calls: Records, monkeypatch: pytest.MonkeyPatch, faults_expected: dict[str, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What an extension throws that is no Exception does not reach the consumer, and the record comes."""
+
+    class Panic(BaseException):
+        pass
+
+    def panics(*args: Any, **kwargs: Any) -> Any:
+        raise Panic
+
+    monkeypatch.setattr(llmlog.summary, "figures", panics)
+    faults_expected["counting and pricing"] = 1
+    assert len(list(llmlog.stream(["a", "b"]))) == 2
+    assert calls.one()["outcome"] == "completed"
+
+
+FORK = """
+import os, sys, warnings; warnings.simplefilter("ignore")
+import logging, llmlog
+logging.basicConfig(level="INFO", stream=sys.stderr, format="%(outcome)s")
+stream = llmlog.stream(iter("ab"), model="gpt-4o")
+next(iter(stream))
+child = os.fork()
+if child == 0:
+    list(llmlog.stream(["c"], model="gpt-4o", input="x"))
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_at_the_first_call() -> None:
+    """While the worker is loading prices and encodings, a fork waits: the child would wait for ever for its locks."""
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "7\n"

@@ -111,10 +111,10 @@ def test_a_mapping_for_a_message(kind: type[RedactFilter]) -> None:
 
 
 def test_an_object_for_a_message(kind: type[RedactFilter]) -> None:
-    """Any other object as the message is redacted as text, and stays where there is nothing to redact."""
+    """Any other object as the message is redacted as text, and is text from there on."""
     assert passed(kind(), record(ValueError(MAIL))).getMessage() == "<EMAIL>"
     error = ValueError("x")
-    assert passed(kind(), record(error)).msg is error
+    assert passed(kind(), record(error)).msg == "x"
 
 
 def failure(how: str) -> None:
@@ -250,7 +250,7 @@ def test_the_way_of_this_python() -> None:
 
 def test_a_clean_record_passes_itself(kind: type[RedactFilter]) -> None:
     """A record without findings is neither copied nor changed."""
-    given = record("all is well", n=1, ids=[1, 2])
+    given = record("all is well", n=1, ids=(1, 2))
     before = dict(vars(given))
     assert kind().filter(given) is True
     assert {name: value for name, value in vars(given).items() if name != "_llmlog_redacted"} == before
@@ -382,3 +382,43 @@ def test_a_record_that_cannot_be_copied() -> None:
     given = Uncopyable("app", logging.INFO, __file__, 1, f"to {MAIL}", (), None)
     assert passed(Copying(), given).msg == "to <EMAIL>"
     assert given.msg == f"to {MAIL}"
+
+
+@pytest.mark.parametrize("kind", [Editing, Copying])
+def test_what_the_caller_adds_afterwards(kind: type[RedactFilter]) -> None:
+    """A queue may hold the record while the caller goes on: it bears its fields as they were."""
+    history: list[Any] = [{"content": "hello"}]
+    given = record("start", history=history)
+    done = kind().filter(given)
+    target = given if done is True else done
+    history.append({"content": "ann@example.com"})
+    assert vars(target)["history"] == [{"content": "hello"}]
+
+
+@pytest.mark.parametrize("kind", [Editing, Copying])
+def test_what_another_filter_puts_in_between(kind: type[RedactFilter]) -> None:
+    """A record that was redacted, and was given another message or value since, is redacted again."""
+    given = record("start", who="nobody")
+    first = kind().filter(given)
+    target: Any = given if first is True else first
+    target.msg, target.who = "from ann@example.com", "ann@example.com"
+    second = kind().filter(target)
+    last: Any = target if second is True else second
+    assert (last.getMessage(), last.who) == ("from <EMAIL>", "<EMAIL>")
+
+
+@pytest.mark.parametrize("kind", [Editing, Copying])
+def test_a_message_that_says_something_else_when_asked_again(kind: type[RedactFilter]) -> None:
+    """An object as message is text after the filter."""
+
+    class Fickle:
+        said = 0
+
+        def __str__(self) -> str:
+            self.said += 1
+            return "hello" if self.said == 1 else "ann@example.com"
+
+    given = record(Fickle())
+    done = kind().filter(given)
+    target: Any = given if done is True else done
+    assert target.getMessage() == "hello"

@@ -419,6 +419,13 @@ def test_what_is_no_stream(calls: Records, source: Any) -> None:
     assert calls.all() == []
 
 
+@pytest.mark.parametrize("kind", [llmlog.Stream, llmlog.AsyncStream])
+def test_streams_are_not_made_by_hand(kind: Any) -> None:
+    """Their classes are for isinstance and typing; stream() makes them."""
+    with pytest.raises(TypeError, match=r"llmlog\.stream"):
+        kind([], 6)
+
+
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 def test_an_awaitable_has_to_be_awaited() -> None:
     """Forgetting the await is told at the call."""
