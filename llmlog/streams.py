@@ -140,10 +140,10 @@ class _SyncDriver(_Driver[T]):
             if waited > call.gap:
                 call.gap = waited
             call.last = now
-            call.chunks += 1
+            call.chunks = chunks = call.chunks + 1
             try:
                 only_usage = (self._read or self._begin_reading)(chunk)
-                if call.chunks >= self._check_at:
+                if chunks >= self._check_at:
                     self._check(call, now)
             except Exception as error:
                 call.unreadable(error)
@@ -292,10 +292,10 @@ class _AsyncDriver(_Driver[T]):
             if waited > call.gap:
                 call.gap = waited
             call.last = now
-            call.chunks += 1
+            call.chunks = chunks = call.chunks + 1
             try:
                 only_usage = (self._read or self._begin_reading)(chunk)
-                if call.chunks >= self._check_at:
+                if chunks >= self._check_at:
                     self._check(call, now)
             except Exception as error:
                 call.unreadable(error)

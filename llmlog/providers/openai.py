@@ -42,7 +42,7 @@ def _by_attributes(answer: Answer) -> Quick:
             text = delta.content
             if (
                 text
-                and text.__class__ is str
+                and type(text) is str
                 and chunk.usage is None
                 and choice.finish_reason is None
                 and not choice.index
@@ -78,7 +78,7 @@ def _by_dicts(answer: Answer, kind: type) -> Quick:
             text = delta_fields["content"]
             if (
                 text
-                and text.__class__ is str
+                and type(text) is str
                 and fields["usage"] is None
                 and choice_fields["finish_reason"] is None
                 and not choice_fields["index"]
