@@ -29,7 +29,7 @@ def _quick(answer: Answer, chunk: Any) -> Quick | None:
         return partial(read_chunk, answer)
     if not answer.model:
         return None
-    return _by_attributes(answer) if sys.version_info >= (3, 12) else _by_dicts(answer, type(chunk))
+    return _by_attributes(answer) if sys.version_info >= (3, 12) else _by_dicts(answer)
 
 
 def _by_attributes(answer: Answer) -> Quick:
@@ -60,21 +60,17 @@ def _by_attributes(answer: Answer) -> Quick:
     return read
 
 
-def _by_dicts(answer: Answer, kind: type) -> Quick:
+def _by_dicts(answer: Answer) -> Quick:
     """The same for Python 3.11, where each look-up through pydantic's `__getattr__` costs up to ten times more."""
     append = answer.pieces.append
-    dict_of, extra_of = (
-        next(vars(base)[name] for base in kind.__mro__ if name in vars(base)).__get__
-        for name in ("__dict__", "__pydantic_extra__")
-    )
 
     def read(chunk: Any) -> Any:
         try:
-            fields = dict_of(chunk)
+            fields = chunk.__dict__
             (choice,) = fields["choices"]
-            choice_fields = dict_of(choice)
+            choice_fields = choice.__dict__
             delta = choice_fields["delta"]
-            delta_fields = dict_of(delta)
+            delta_fields = delta.__dict__
             text = delta_fields["content"]
             if (
                 text
@@ -85,7 +81,7 @@ def _by_dicts(answer: Answer, kind: type) -> Quick:
                 and delta_fields["tool_calls"] is None
                 and delta_fields["refusal"] is None
                 and delta_fields["function_call"] is None
-                and not ((extra := extra_of(delta)) and any(extra.values()))
+                and not ((extra := delta.__pydantic_extra__) and any(extra.values()))
             ):
                 append(text)
                 return None
