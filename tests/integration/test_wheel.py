@@ -12,10 +12,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRIPT = """
-import logging, logging.config, pathlib, sys, time
-started = time.perf_counter()
+import logging, logging.config, pathlib, sys
 import llmlog
-took = time.perf_counter() - started
 assert pathlib.Path(llmlog.__file__).is_relative_to(sys.prefix), llmlog.__file__
 logging.config.dictConfig(llmlog.dict_config(console="json"))
 with llmlog.request("r1"):
