@@ -33,7 +33,6 @@ import secrets
 import socket
 import sys
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,6 +47,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 import llmlog
+from llmlog import testing
+from llmlog.testing.scripts import Then
 
 __all__ = ["MODELS", "Model", "Script", "serve"]
 
@@ -177,99 +178,44 @@ def script_for(body: Mapping[str, Any], marks: set[str]) -> Script:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer's wire form, streamed or whole."""
+    """One answer's wire form, streamed or whole: that of `llmlog.testing`, with ids and counts like the real one's."""
 
     script: Script
     body: Mapping[str, Any]
     id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_urlsafe(21)}")
     call_id: str = field(default_factory=lambda: f"call_{secrets.token_urlsafe(18)}")
-    created: int = field(default_factory=lambda: int(time.time()))
 
-    def _head(self, kind: str) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "object": kind,
-            "created": self.created,
-            "model": MODELS[self.body["model"]],
-            "service_tier": "default",
-            "system_fingerprint": "fp_11moc0de5",
-        }
-
-    def usage(self) -> dict[str, Any]:
+    def usage(self) -> llmlog.Usage:
         """The tokens of the request and of the whole answer, counted with the model's own encoding."""
         model = self.body["model"]
-        prompt = int(llmlog.count_tokens(self.body["messages"], model, tools=self.body.get("tools")))
-        completion = int(llmlog.count_tokens(self.script.tool + "".join(self.script.pieces), model))
-        return {
-            "prompt_tokens": prompt,
-            "completion_tokens": completion,
-            "total_tokens": prompt + completion,
-            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-            "completion_tokens_details": {
-                "reasoning_tokens": 0,
-                "audio_tokens": 0,
-                "accepted_prediction_tokens": 0,
-                "rejected_prediction_tokens": 0,
-            },
-        }
+        prompt = llmlog.count_tokens(self.body["messages"], model, tools=self.body.get("tools"))
+        completion = llmlog.count_tokens(self.script.tool + "".join(self.script.pieces), model)
+        return llmlog.Usage(input_tokens=int(prompt), output_tokens=int(completion))
 
-    def _deltas(self) -> Iterator[tuple[dict[str, Any], str | None]]:
+    def _scripted(self, pieces: Sequence[str], *, then: Then = "end", usage: bool) -> testing.Script:
         script = self.script
-        if script.kind == "tool":
-            call = {
-                "index": 0,
-                "id": self.call_id,
-                "type": "function",
-                "function": {"name": script.tool, "arguments": ""},
-            }
-            yield {"role": "assistant", "content": None, "tool_calls": [call], "refusal": None}, None
-            for piece in script.sent:
-                yield {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}, None
-        elif script.kind == "refusal":
-            yield {"role": "assistant", "content": None, "refusal": ""}, None
-            for piece in script.sent:
-                yield {"refusal": piece}, None
-        else:
-            yield {"role": "assistant", "content": "", "refusal": None}, None
-            for piece in script.sent:
-                yield {"content": piece}, None
-        if script.fault is None:
-            yield {}, script.finish_reason
+        tool = [testing.ToolCall(script.tool, pieces, self.call_id)] if script.kind == "tool" else []
+        return testing.Script(
+            [] if tool else pieces,
+            then,
+            tool_calls=tool,
+            refusal=script.kind == "refusal",
+            finish_reason=script.finish_reason,
+            model=MODELS[self.body["model"]],
+            usage=self.usage() if usage else False,
+        )
 
     def events(self) -> Iterator[bytes]:
         """The server-sent events of the streamed answer, as far as the script gets."""
-        head = self._head("chat.completion.chunk")
-        with_usage = bool((self.body.get("stream_options") or {}).get("include_usage"))
-        no_usage_yet = {"usage": None} if with_usage else {}
-        for delta, finish_reason in self._deltas():
-            choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-            yield event({**head, "choices": [choice], **no_usage_yet})
-        if self.script.fault == "error":
-            yield event(server_error().body)
-        if self.script.fault is None:
-            if with_usage:
-                yield event({**head, "choices": [], "usage": self.usage()})
-            yield b"data: [DONE]\n\n"
+        fault = self.script.fault
+        asked = fault is None and bool((self.body.get("stream_options") or {}).get("include_usage"))
+        then: Then = "end" if fault is None else "hang" if fault == "stall" else fault
+        return testing.openai_events(self._scripted(self.script.sent, then=then, usage=asked), self.body, id=self.id)
 
     def whole(self) -> bytes:
         """The answer in one piece."""
-        script, text = self.script, "".join(self.script.pieces)
-        message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None, "annotations": []}
-        if script.kind == "tool":
-            function = {"name": script.tool, "arguments": text}
-            message["tool_calls"] = [{"id": self.call_id, "type": "function", "function": function}]
-        else:
-            message["refusal" if script.kind == "refusal" else "content"] = text
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": script.finish_reason}
-        return dumped({**self._head("chat.completion"), "choices": [choice], "usage": self.usage()})
-
-
-def dumped(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def event(value: Any) -> bytes:
-    return b"data: " + dumped(value) + b"\n\n"
+        scripted = self._scripted(self.script.pieces, usage=True)
+        return json.dumps(testing.openai_answer(scripted, self.body, id=self.id), ensure_ascii=False).encode()
 
 
 class Paced(Response):

@@ -7,6 +7,8 @@
             ...
 
 Importing this package touches no logger and imports no third party: each name is loaded when it is first used.
+
+PYTEST_DONT_REWRITE: as a pytest plugin (`llmlog.testing`) it may have been imported before pytest starts.
 """
 
 from __future__ import annotations
@@ -17,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 from llmlog._version import __version__
 
 if TYPE_CHECKING:
-    from llmlog.calls import Call, call, flush
+    from llmlog.calls import Call, call
     from llmlog.clients import unwrap, wrap
     from llmlog.config import configure, dict_config
     from llmlog.context import Context, bind, carry, current, request, unbind
     from llmlog.costs import cost
     from llmlog.events import event
     from llmlog.exceptions import LLMLogError, UsageTypeError, UsageValueError
+    from llmlog.lifecycle import flush
     from llmlog.propagation import extract, inject
     from llmlog.redaction import redact
     from llmlog.streams import AsyncStream, Stream, stream
@@ -47,13 +50,14 @@ __all__ = [
 ]  # fmt: skip
 
 _HOMES = {
-    "calls": ("Call", "call", "flush"),
+    "calls": ("Call", "call"),
     "clients": ("unwrap", "wrap"),
     "config": ("configure", "dict_config"),
     "context": ("Context", "bind", "carry", "current", "request", "unbind"),
     "costs": ("cost",),
     "events": ("event",),
     "exceptions": ("LLMLogError", "UsageTypeError", "UsageValueError"),
+    "lifecycle": ("flush",),
     "propagation": ("extract", "inject"),
     "redaction": ("redact",),
     "streams": ("AsyncStream", "Stream", "stream"),
@@ -61,7 +65,7 @@ _HOMES = {
     "usage": ("Usage",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = frozenset({*_HOMES, "filters", "formatters", "handlers", "middleware", "semconv"})
+_MODULES = frozenset({*_HOMES, "filters", "formatters", "handlers", "journal", "middleware", "semconv", "testing"})
 
 
 def __getattr__(name: str) -> Any:

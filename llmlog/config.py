@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from llmlog import redaction, settings
+from llmlog import journal, lifecycle, redaction, settings
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 
 __all__ = ["configure", "dict_config"]
@@ -21,6 +21,9 @@ def configure(
     ask_usage: bool = _UNSET,
     deployments: Mapping[str, str] = _UNSET,
     redaction: bool | Iterable[str] | Mapping[str, Any] = _UNSET,
+    journal: str | os.PathLike[str] | None = _UNSET,
+    log_start: bool = _UNSET,
+    exit_on_sigterm: bool = _UNSET,
 ) -> None:
     """Set llmlog's own options, those that are named; logging itself is not touched.
 
@@ -28,15 +31,22 @@ def configure(
     many characters of each. `ask_usage`: wrapped clients ask for usage in a stream where the caller has not chosen.
     `deployments`: Azure's deployment name -> the model behind it. `redaction`: which detectors `redact()`,
     `RedactFilter()` and captured texts use: True (all, the default), names, or a mapping with `kinds`, `patterns`
-    and `keys`. UsageTypeError or UsageValueError for anything else, and then nothing is changed.
+    and `keys`. `journal`: a folder where calls that are open are noted, so that those of a process that is killed are
+    recorded by the next one (`llmlog.journal`); None: no journal. `log_start`: a DEBUG record `llm.start` when a call
+    starts, to see one that hangs. `exit_on_sigterm`: SIGTERM ends the process as `sys.exit()` does, unless the
+    application or its server has a handler of its own. UsageTypeError or UsageValueError for anything else, and then
+    nothing is changed.
     """
     chosen: dict[str, Any] = {}
+    for name, value in (("ask_usage", ask_usage), ("log_start", log_start), ("exit_on_sigterm", exit_on_sigterm)):
+        if value is not _UNSET and not isinstance(value, bool):
+            raise UsageTypeError(f"{name} is True or False, got {shown(value)}")
     if capture is not _UNSET:
         chosen["capture"] = settings.captured_characters(capture)
     if ask_usage is not _UNSET:
-        if not isinstance(ask_usage, bool):
-            raise UsageTypeError(f"ask_usage is True or False, got {shown(ask_usage)}")
         chosen["ask_usage"] = ask_usage
+    if log_start is not _UNSET:
+        chosen["log_start"] = log_start
     if deployments is not _UNSET:
         if not isinstance(deployments, Mapping):
             raise UsageTypeError(f"deployments is a mapping of names to models, got {shown(deployments)}")
@@ -44,13 +54,29 @@ def configure(
             if not isinstance(name, str) or not isinstance(model, str):
                 raise UsageTypeError(f"deployments maps names to models, got {shown(name)}: {shown(model)}")
         chosen["deployments"] = dict(deployments)
-    if redaction is not _UNSET:
-        _set_redaction(redaction)
+    redactor = None if redaction is _UNSET else _redactor(redaction)
+    if exit_on_sigterm is not _UNSET:
+        lifecycle.exit_on_sigterm(exit_on_sigterm)
+    if journal is not _UNSET:
+        _keep_journal(journal)
+    if redactor is not None:
+        _redact_with(redactor)
     settings.change(**chosen)
 
 
-def _set_redaction(option: Any) -> None:
-    redaction.configure(redaction.build(option))
+def _redactor(option: Any) -> redaction.Redactor:
+    return redaction.build(option)
+
+
+def _redact_with(redactor: redaction.Redactor) -> None:
+    redaction.configure(redactor)
+
+
+def _keep_journal(folder: str | os.PathLike[str] | None) -> None:
+    if folder is None:
+        journal.disable()
+    else:
+        journal.enable(folder)
 
 
 def dict_config(

@@ -14,15 +14,29 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from contextvars import ContextVar
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Protocol, TypeVar, cast, overload
 
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.semconv import attribute_name
 
-__all__ = ["Context", "RequestScope", "RequestState", "bind", "carry", "current", "new_id", "request", "unbind"]
+__all__ = [
+    "NOTHING",
+    "Context",
+    "RequestScope",
+    "RequestState",
+    "bind",
+    "carry",
+    "current",
+    "new_id",
+    "request",
+    "unbind",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+"""No fields: one for all, since most calls have none of their own, and no trace."""
 
 CARRIED = frozenset({"trace_flags", "tracestate", "baggage"})
 """Fields that travel on to the next service (`propagation.inject`) and stay out of the records."""
@@ -69,7 +83,7 @@ class RequestState:
         self.cost_usd = 0.0
         self.disconnected = False
         self.closed = False
-        self.left: dict[int, Left] = {}
+        self.left: dict[str, Left] = {}  # by call_id
         self.passed_over = False
         self.restores: Context | None = None
 

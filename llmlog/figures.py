@@ -27,7 +27,7 @@ def warm() -> None:
 
 def to_count(answer: Answer, prompt: Prompt) -> int:
     """How many characters would have to be counted, because the provider sent no usage."""
-    if answer.usage is not None:
+    if answer.usage is not None and answer.finished():
         return 0
     return (prompt.length() or 0) + sum(map(len, _texts(answer)))
 
@@ -56,9 +56,11 @@ def figures(
         usage, source = Usage(_count_input(prompt, counted_as), output), "estimated"
     elif usage.input_tokens is None or usage.output_tokens is None or not answer.finished():
         completed = _completed(usage, answer, prompt, counted_as)
-        source = "provider" if completed == usage else "mixed"
+        source = "provider" if completed == usage and answer.finished() else "mixed"
         usage = completed
     fields: dict[str, Any] = {**usage.as_fields(), "usage_source": source}
+    if source != "provider" and not _all_kept(answer, prompt):
+        fields["usage_extrapolated"] = True
     if refused:
         fields.update(cost_usd=0.0, cost_source="not billed: the request was refused")
     elif usage.input_tokens is not None or usage.output_tokens:
@@ -88,9 +90,14 @@ def _completed(usage: Usage, answer: Answer, prompt: Prompt, model: str | None) 
     )  # fmt: skip
 
 
+def _all_kept(answer: Answer, prompt: Prompt) -> bool:
+    """Whether the texts are here as a whole, to be counted."""
+    return all(len(str(text)) == len(text) for text in _texts(answer)) and (prompt.input is not None or not prompt.size)
+
+
 def _count_input(prompt: Prompt, model: str | None) -> int | None:
     if prompt.input is None:
-        return None
+        return tokens.by_size(prompt.size[1]) if prompt.size else None
     return int(tokens.count_tokens(prompt.input, model, tools=prompt.tools, deployments={}))
 
 
@@ -98,10 +105,11 @@ def _count_output(answer: Answer, model: str | None) -> int:
     total = 0
     whole = answer.finished()  # what a model adds around its answer comes at the answer's end
     for place, text in enumerate(_texts(answer)):
-        if length := len(text):
-            kept = str(text)
+        if kept := str(text):
             counted = tokens.count_text(kept, model, answer=whole and place == 0, deployments={})
-            total += counted if len(kept) == length else round(counted * length / len(kept))
+            total += counted if len(kept) == len(text) else round(counted * len(text) / len(kept))
+        else:
+            total += tokens.by_size(text.nbytes)
     return total + sum(
         int(tokens.count_text(call.name, model, deployments={})) for call in answer.tool_calls.values() if call.name
     )

@@ -9,7 +9,7 @@ from typing import Any
 from llmlog.faults import fault, notice
 from llmlog.semconv import attribute_name
 
-__all__ = ["CALLS", "EVENTS", "emit"]
+__all__ = ["CALLS", "EVENTS", "emit", "flush_handlers", "seen"]
 
 CALLS = "llmlog.calls"
 """The logger of the summary records, one for every LLM call."""
@@ -24,7 +24,7 @@ def emit(name: str, level: int, message: str, fields: Mapping[str, Any], *, crea
     """
     try:
         logger = logging.getLogger(name)
-        if _unseen(logger, level):
+        if not seen(name, level) and not logger.isEnabledFor(level):  # logging's own last resort may print the rest
             return
         record = logger.makeRecord(name, level, __file__, 0, message, (), None, "emit")
         record.__dict__.update({attribute_name(field): value for field, value in fields.items()})
@@ -37,8 +37,16 @@ def emit(name: str, level: int, message: str, fields: Mapping[str, Any], *, crea
         fault("logging a record", error)
 
 
-def _unseen(logger: logging.Logger, level: int) -> bool:
-    """Whether the record need not be made; says once on stderr why records are not seen."""
+def seen(name: str, level: int, *, tell: bool = True) -> bool:
+    """Whether a handler gets the records of this level; where none does, why not is said once on stderr."""
+    logger = logging.getLogger(name)
+    why = _why_unseen(logger, level)
+    if why and tell:
+        notice("unseen", why)
+    return not why
+
+
+def _why_unseen(logger: logging.Logger, level: int) -> str:
     if not logger.isEnabledFor(level):
         if logger.disabled:
             why = "the logger is disabled; set disable_existing_loggers to False in your dictConfig"
@@ -47,15 +55,13 @@ def _unseen(logger: logging.Logger, level: int) -> bool:
         else:
             limit = logging.getLevelName(logger.getEffectiveLevel())
             why = f"its level is {limit}, and this record is {logging.getLevelName(level)}"
-        notice("unseen", f"records of LLM calls are not logged by {logger.name!r}: {why}")
-        return True
+        return f"records of LLM calls are not logged by {logger.name!r}: {why}"
     if not _has_handler(logger, level):
-        notice(
-            "unseen",
+        return (
             f"records of LLM calls reach no handler: neither {logger.name!r} nor a logger above it has one for "
-            f"{logging.getLevelName(level)}; logging.config.dictConfig(llmlog.dict_config(console=True)) sets one up",
+            f"{logging.getLevelName(level)}; logging.config.dictConfig(llmlog.dict_config(console=True)) sets one up"
         )
-    return False  # logging's own last resort may still print it
+    return ""
 
 
 def _has_handler(logger: logging.Logger, level: int) -> bool:

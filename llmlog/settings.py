@@ -25,6 +25,8 @@ class Settings:
     """Whether wrapped clients ask for usage in a stream where the caller has not chosen."""
     deployments: Mapping[str, str] = field(default_factory=dict)
     """Azure's deployment name -> the model behind it."""
+    log_start: bool = False
+    """Whether each call logs a DEBUG record when it starts."""
     clock: Callable[[], float] = time.perf_counter
     """Seconds, for everything that is measured; tests put their own here."""
 

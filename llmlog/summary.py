@@ -3,94 +3,122 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from llmlog.answers import Answer
-from llmlog.context import Context, RequestState
+from llmlog.context import NOTHING, Context, RequestState
 from llmlog.faults import fault, notice
 from llmlog.figures import figures
 from llmlog.plain import text_of
-from llmlog.prompts import Prompt
-from llmlog.providers.base import Provider
+from llmlog.prompts import NO_PROMPT, Prompt
+from llmlog.providers import UNKNOWN, Provider
 from llmlog.redaction import redact
 from llmlog.settings import Settings
 
-__all__ = ["Facts", "summary"]
+__all__ = ["Ending", "Facts", "beginning", "best_informed", "provider_of", "summary"]
 
 _LEFT_EARLY = frozenset({"close", "context_exit", "loop_left", "garbage_collected", "client_disconnect"})
 _CONSUMER_WENT = frozenset({*_LEFT_EARLY, "consumer_exception", "cancellation"})
+_NO_PROVIDERS = frozenset({"unknown", "text", "journal"})  # forms in which an answer comes
 _MAX_ERROR = 500
+
+
+class Ending(NamedTuple):
+    """How a call ended. `at` is a reading of its clock, `created` Unix seconds; None: its process died, unseen.
+
+    `around`: the requests that it counts in. `disconnected`: whether the client of one of them has hung up.
+    """
+
+    by: str
+    at: float | None
+    created: float | None
+    error: BaseException | None = None
+    around: tuple[RequestState, ...] = ()
+    disconnected: bool = False
 
 
 class Facts:
     """The state of one call. Times are readings of `clock`, in seconds; None: has not happened.
 
-    `sending` is the time until the answer began to come in, `wait` the time spent waiting for chunks, `gap` the
-    longest such wait after the first content. `pulled`: when a chunk was last asked for, `last`: when one last came.
-    `is_left`: its loop was left. `loops`: iterators that are alive. `unread`: chunks that could not be read.
-    `driven`: an answer is coming in, or has come. `part`: the same call as an inner layer saw it. `around`: the
-    requests that it counts in.
+    `sending` is the time waited until the first content, `wait` the time spent waiting for chunks since, `gap` the
+    longest such wait. `first_pull`: when the first chunk was asked for, moved on by what was waited for the content.
+    `pulled`: when a chunk was last asked for, `last`: when one last came. `is_left`: its loop was left. `loops`:
+    iterators that are alive. `unread`: chunks that could not be read. `driven`: an answer is coming in, or has come.
+    `part`: the same call as an inner layer saw it.
     """
 
     __slots__ = (
-        "answer", "around", "call_id", "chunks", "clock", "context", "created", "disconnected", "driven", "ended",
-        "ended_by", "error", "fields", "first_content", "first_pull", "gap", "hide_usage", "is_left", "last",
-        "loops", "model", "part", "prompt", "provider", "pulled", "reader", "sending", "settings", "started",
-        "streamed", "trace", "unread", "wait",
+        "answer", "call_id", "chunks", "context", "driven", "ending", "fields", "first_content", "first_pull", "gap",
+        "hide_usage", "is_left", "last", "loops", "model", "part", "prompt", "provider", "pulled", "reader", "sending",
+        "settings", "started", "streamed", "trace", "unread", "wait",
     )  # fmt: skip
 
-    answer: Answer
-    around: tuple[RequestState, ...]
-    call_id: str
-    chunks: int
-    clock: Callable[[], float]
-    context: Context
-    created: float
-    disconnected: bool
-    driven: bool
-    ended: float | None
-    ended_by: str
-    error: BaseException | None
-    fields: dict[str, Any]
-    first_content: float | None
-    first_pull: float | None
-    gap: float
-    hide_usage: bool
-    is_left: bool
-    last: float
-    loops: int
-    model: str | None
     part: Facts | None
-    prompt: Prompt
-    provider: str | None
-    pulled: float
-    reader: Provider
-    sending: float
-    settings: Settings
-    started: float
-    streamed: bool
-    trace: dict[str, str]
-    unread: int
-    wait: float
+
+    def __init__(self, call_id: str, context: Context, chosen: Settings) -> None:
+        self.call_id = call_id
+        self.context = context
+        self.trace: Mapping[str, str] = NOTHING
+        self.settings = chosen
+        self.fields: Mapping[str, Any] = NOTHING
+        self.prompt = NO_PROMPT
+        self.provider: str | None = None
+        self.model: str | None = None
+        self.reader = UNKNOWN
+        self.answer = Answer()
+        self.part = None
+        self.streamed = self.driven = self.hide_usage = self.is_left = False
+        self.chunks = self.unread = self.loops = 0
+        self.wait = self.gap = self.sending = 0.0
+        self.first_pull: float | None = None
+        self.first_content: float | None = None
+        self.ending: Ending | None = None
+        self.started = self.last = self.pulled = chosen.clock()
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """What its times are readings of."""
+        return self.settings.clock
+
+
+def beginning(call: Facts) -> dict[str, Any]:
+    """The fields that are known when a call starts."""
+    known: dict[str, Any] = {
+        **call.context.attributes(),
+        **call.trace,
+        **call.fields,
+        "call_id": call.call_id,
+        "operation": call.fields.get("operation", "chat"),
+        "provider": provider_of(call),
+        "model": call.model,
+        "streamed": call.streamed or None,
+        "prompt_length": call.prompt.length(),
+    }
+    known.pop("trace_flags", None)
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def provider_of(call: Facts) -> str | None:
+    """Its provider's name, where that is known."""
+    name = call.provider or call.reader.name
+    return name if name not in _NO_PROVIDERS else None
 
 
 def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
     """Level, message and fields of the record of an ended call."""
-    layers = [call]
-    while (part := layers[-1].part) is not None:
-        layers.append(part)
-    source = _best_informed(layers)
+    ending = call.ending or Ending("garbage_collected", None, None)
+    layers = _layers(call)
+    source = best_informed(call)
     answer, reader = source.answer, source.reader
-    outcome, ended_by = _ending(call, answer, reader)
+    outcome, ended_by = _outcome(ending, call.chunks, answer, reader)
     fields: dict[str, Any] = {}
     for layer in reversed(layers):
         fields.update(layer.fields)
     model = next((layer.model for layer in layers if layer.model), None)
-    named = (layer.provider or layer.reader.name for layer in layers)
-    provider = next((name for name in named if name not in ("unknown", "text")), None)  # text is a form, no provider
+    provider = next((name for name in map(provider_of, layers) if name), None)
     prompt = next((layer.prompt for layer in layers if layer.prompt.input is not None), call.prompt)
-    status = _status(call.error) if outcome == "error" else None
+    status = _status(ending.error) if outcome == "error" else None
     if outcome == "error" and status is None and answer.error:
         status = answer.error[2]
     refused = status is not None and not call.chunks
@@ -135,12 +163,12 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
         response_length=sum(map(len, answer.texts.values())) if call.driven and not unread else None,
         reasoning_length=len(answer.reasoning) or None,
         tool_calls=len(answer.tool_calls) or None,
-        tool_names=[tool.name for tool in answer.tool_calls.values()] or None,
+        tool_names=[tool.name for tool in answer.tool_calls.values() if tool.name] or None,
         unread_chunks=call.unread or None,
     )
-    fields.update(_times(call, fields.get("output_tokens")))
+    fields.update(_times(call, ending.at, fields.get("output_tokens")))
     if outcome == "error" or ended_by in ("cancellation", "consumer_exception"):  # a hang-up is nobody's error
-        fields.update(_error(call.error, answer))
+        fields.update(_error(ending.error, answer))
     if call.settings.capture:
         fields.update(_captured(answer, prompt, call.settings.capture))
     first = {"event": "llm.call", "record_id": call.call_id, **call.context.attributes(), **call.trace}
@@ -150,23 +178,33 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
     return _level(outcome, ended_by), _message(made), made
 
 
-def _best_informed(layers: list[Facts]) -> Facts:
+def _layers(call: Facts) -> list[Facts]:
+    layers = [call]
+    while (part := layers[-1].part) is not None:
+        layers.append(part)
+    return layers
+
+
+def best_informed(call: Facts) -> Facts:
     """The layer whose answer to use: one that turned the chunks into something else knows less of it."""
+    if call.part is None:
+        return call
+    layers = _layers(call)
     for layer in layers:
         if layer.answer.usage is not None:
             return layer
     return next((layer for layer in reversed(layers) if layer.reader.name not in ("unknown", "text")), layers[0])
 
 
-def _ending(call: Facts, answer: Answer, reader: Provider) -> tuple[str, str]:
+def _outcome(ending: Ending, chunks: int, answer: Answer, reader: Provider) -> tuple[str, str]:
     """Outcome and ended_by: the table of endings."""
-    ended_by = call.ended_by
-    if call.disconnected and ended_by in _CONSUMER_WENT:
+    ended_by = ending.by
+    if ending.disconnected and ended_by in _CONSUMER_WENT:
         ended_by = "client_disconnect"
     if ended_by == "exhausted":
         if answer.error is not None:
             return "error", ended_by
-        told = reader.name != "unknown" or call.chunks > 0
+        told = reader.name != "unknown" or chunks > 0
         whole = answer.finished() or (not reader.ends and told)
         return ("completed" if whole else "incomplete"), ended_by
     if ended_by == "exception":
@@ -186,8 +224,9 @@ def _level(outcome: str, ended_by: str) -> int:
     return logging.INFO
 
 
-def _times(call: Facts, output_tokens: int | None) -> dict[str, Any]:
-    ended = call.ended if call.ended is not None else call.last
+def _times(call: Facts, ended: float | None, output_tokens: int | None) -> dict[str, Any]:
+    if ended is None:  # its process died before it told more than its start
+        return {}
     times: dict[str, Any] = {"latency_ms": _ms(ended - call.started)}
     if call.first_content is not None:
         times["ttft_ms"] = _ms(call.first_content - call.started)
@@ -197,10 +236,10 @@ def _times(call: Facts, output_tokens: int | None) -> dict[str, Any]:
         times["consumer_ms"] = _ms(call.last - call.first_pull - call.wait)
         if call.first_content is not None and call.last > call.first_content:
             times["max_gap_ms"] = _ms(call.gap)
-            # The model's own speed shows only where it was the one waited for: not behind a slow consumer, whose
-            # chunks lie ready when it comes for them.
-            if output_tokens and call.wait >= (call.last - call.first_pull) / 2:
-                times["tokens_per_second"] = round(output_tokens / (call.last - call.first_content), 1)
+            # By the time spent waiting, not by the clock: a slow consumer is no slow model. One that is so slow that
+            # the chunks lie ready when it comes for them hides the model's speed.
+            if output_tokens and call.wait > (call.last - call.first_content) / 100:
+                times["tokens_per_second"] = round(output_tokens / call.wait, 1)
     return times
 
 
@@ -264,7 +303,8 @@ def _message(fields: dict[str, Any]) -> str:
         said += f" ({fields['ended_by']})"
     if error := fields.get("error_type"):
         said += f", {error}"
-    said += f" in {_duration(fields['latency_ms'])}"
+    if (latency := fields.get("latency_ms")) is not None:
+        said += f" in {_duration(latency)}"
     mark = "" if fields.get("usage_source") == "provider" else "~"
     if (output := fields.get("output_tokens")) is not None:
         said += f", {mark}{fields.get('input_tokens', '?')} + {output} tokens"

@@ -14,26 +14,34 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 from llmlog.context import safe_points
 from llmlog.faults import fault
 
-__all__ = ["at_exit", "at_start", "drain", "later", "ready", "wait"]
+__all__ = ["after_exit", "at_exit", "at_start", "at_tick", "drain", "later", "ready", "tick", "wait"]
 
 Job = Callable[[], None]
 
 at_exit: list[Callable[[], None]] = []
 """What to do first when the interpreter exits; then the last jobs are done."""
 
+after_exit: list[Callable[[], None]] = []
+"""What to do last when the interpreter exits."""
+
 at_start: list[Callable[[], None]] = []
 """What the thread does before its first job."""
+
+at_tick: list[Callable[[], None]] = []
+"""What the thread does every so often, where `tick()` has asked for it."""
 
 _jobs: deque[Job] = deque()
 _long_jobs: deque[Job] = deque()  # for the thread; for nobody else but flush() and the exit
 _wake: SimpleQueue[None] = SimpleQueue()  # put() is reentrant, and takes no lock that Python code could hold
 _busy: dict[object, int] = {}  # who is doing jobs just now -> its thread
 _idle = threading.Condition()
+_period: float | None = None
 _started = False
 _warming = False
 _FORK_WAITS = 5.0  # seconds, at the most; loading takes less than one
@@ -61,6 +69,15 @@ def ready() -> None:
         drain()
 
 
+def tick(period: float | None) -> None:
+    """Do what `at_tick` holds every `period` seconds from now on; None: no longer."""
+    global _period
+    _period = period
+    if period is not None:
+        ready()
+        _wake.put(None)
+
+
 def drain() -> None:
     """Do the waiting jobs here and now, but the long ones. Never raises."""
     _drain(_jobs, None)
@@ -70,16 +87,21 @@ def _drain(jobs: deque[Job], deadline: float | None) -> None:
     if not jobs:
         return
     me = object()
-    _busy[me] = threading.get_ident()
+    taken: list[Job] = []
     try:
+        _busy[me] = threading.get_ident()
         while deadline is None or time.monotonic() < deadline:
             try:
-                job = jobs.popleft()
+                taken.extend(map(deque.popleft, (jobs,)))  # in one step, so that no signal comes in between
             except IndexError:
                 return
-            _do(job)
+            _do(taken[0])
+            taken.clear()
     finally:
-        _busy.pop(me, None)
+        try:
+            jobs.extendleft(taken)  # a signal's exception, before it was done: a job knows whether it has to do more
+        finally:
+            _busy.pop(me, None)
         with _idle:
             _idle.notify_all()
 
@@ -128,28 +150,34 @@ def _start() -> None:
 
 def _run() -> None:
     global _warming
-    for action in at_start:
-        try:
-            action()
-        except BaseException as error:  # a panic inside an extension is no Exception
-            fault("warming up", error)
+    _all(at_start, "warming up")
     _warming = False
     with _idle:
         _idle.notify_all()
+    ticked = time.monotonic()
     while True:
-        _wake.get()
+        with suppress(Empty):
+            _wake.get(timeout=_period)
         _drain(_jobs, None)
         _drain(_long_jobs, None)
+        if _period is not None and time.monotonic() - ticked >= _period:
+            ticked = time.monotonic()
+            _all(at_tick, "keeping the journal")
+
+
+def _all(actions: list[Callable[[], None]], doing: str) -> None:
+    for action in actions:
+        try:
+            action()
+        except BaseException as error:  # a panic inside an extension is no Exception
+            fault(doing, error)
 
 
 def _exit() -> None:
     global _exited
-    for action in at_exit:
-        try:
-            action()
-        except Exception as error:
-            fault("ending open calls at exit", error)
+    _all(at_exit, "ending open calls at exit")
     wait(5.0)
+    _all(after_exit, "closing the journal")
     with _idle:  # a thread that is stopped inside a C extension can take the process with it
         _idle.wait_for(lambda: not _warming, 5.0)
     _exited = True

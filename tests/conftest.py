@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import importlib.util
-import logging
 import os
 import pathlib
 import warnings
@@ -16,6 +15,8 @@ import pytest
 
 import llmlog
 from llmlog import faults, settings
+from llmlog.testing import Captured as Records
+from llmlog.testing import FakeClock as Clock
 
 
 def pytest_collection_finish() -> None:
@@ -50,40 +51,10 @@ def recorded(cases: ModuleType, **selection: Any) -> list[Any]:
         return list(cases.iter_cases(**selection))
 
 
-class Records(logging.Handler):
-    """Keeps the records it gets."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
-
-    def all(self) -> list[dict[str, Any]]:
-        """The summaries so far, those that finalisers left behind included."""
-        gc.collect()
-        llmlog.calls.worker.wait(10)
-        return [vars(record) for record in self.records]
-
-    def one(self) -> dict[str, Any]:
-        """The one summary there is."""
-        found = self.all()
-        assert len(found) == 1, [record["msg"] for record in found]
-        return found[0]
-
-
 @pytest.fixture
-def calls() -> Iterator[Records]:
+def calls(llm_calls: Records) -> Records:
     """The summary records of this test."""
-    handler = Records()
-    logger = logging.getLogger("llmlog.calls")
-    level, logger.disabled = logger.level, False
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
-    yield handler
-    logger.removeHandler(handler)
-    logger.setLevel(level)
+    return llm_calls
 
 
 @pytest.fixture(autouse=True)
@@ -99,25 +70,10 @@ def faults_expected() -> Iterator[dict[str, int]]:
     assert {where: n - counted.get(where, 0) for where, n in now.items() if n != counted.get(where, 0)} == expected
 
 
-class Clock:
-    """A clock that stands still until it is told to move."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
 @pytest.fixture
-def clock() -> Clock:
+def clock(llm_clock: Clock) -> Clock:
     """llmlog's clock, in the test's hands."""
-    made = Clock()
-    settings.change(clock=made)
-    return made
+    return llm_clock
 
 
 def chunk(text: str | None = None, *, finish: str | None = None, index: int = 0, **delta: Any) -> dict[str, Any]:

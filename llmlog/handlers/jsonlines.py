@@ -103,7 +103,7 @@ def _ends_torn(opened: io.FileIO) -> bool:
     if not stat.S_ISREG(status.st_mode) or not status.st_size:
         return False
     try:
-        with open(opened.name, "rb") as file:
+        with io.FileIO(opened.name, "rb") as file:  # open() is gone when the interpreter ends
             file.seek(-1, os.SEEK_END)
             return file.read(1) != b"\n"
     except OSError:  # a file that we may write and not read

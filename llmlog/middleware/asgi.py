@@ -6,9 +6,9 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from llmlog.calls import flush
 from llmlog.context import RequestState, new_id, request
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
+from llmlog.lifecycle import flush
 from llmlog.propagation import extract, valid_request_id
 
 if TYPE_CHECKING:

@@ -6,12 +6,14 @@ A module offers one `Provider`; no SDK is imported to read its objects.
 from __future__ import annotations
 
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
-from llmlog.providers import openai, text
+from llmlog.providers import anthropic, openai, text
 from llmlog.providers.base import Provider
 
 __all__ = ["PROVIDERS", "UNKNOWN", "Provider", "of", "reader_named"]
 
-PROVIDERS: dict[str, Provider] = {provider.name: provider for provider in (openai.PROVIDER, text.PROVIDER)}
+PROVIDERS: dict[str, Provider] = {
+    provider.name: provider for provider in (openai.PROVIDER, anthropic.PROVIDER, text.PROVIDER)
+}
 """By the name that `provider=` takes; the first one that knows a chunk reads it."""
 
 UNKNOWN = Provider(

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from llmlog.answers import Answer
 from llmlog.usage import Usage
 
-__all__ = ["Provider", "Quick", "Read", "count", "fields_of", "parts", "text_in"]
+__all__ = ["Provider", "Read", "count", "fields_of", "parts", "text_in"]
 
 Read = Callable[[Answer, Any], Any]
 """Reads one chunk, or a response, into the answer. A chunk's true means: it brings the usage, and nothing else."""
-
-Quick = Callable[[Any], Any]
-"""Reads further chunks of one type into the answer it was made for; returns the same as `Read`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +31,12 @@ class Provider:
     """The provider's own usage in our meaning; None where it holds no count."""
     ends: bool = True
     """Whether its streams say that they are whole; one that runs out without saying so was cut."""
-    quick: Callable[[Answer, Any], Quick | None] | None = None
-    """Makes, after a first chunk was read, a reader for more like it; None: not yet. Without it, `chunk` reads all."""
+    quick: Callable[[Answer, Any], Read | None] | None = None
+    """Picks, after a chunk was read, the reader for more like it; None: not yet. Without it, `chunk` reads all."""
 
-    def quicker(self, answer: Answer, chunk: Any) -> Quick | None:
+    def quicker(self, answer: Answer, chunk: Any) -> Read | None:
         """The reader for the chunks that follow this one; None where it is too early to tell."""
-        return partial(self.chunk, answer) if self.quick is None else self.quick(answer, chunk)
+        return self.chunk if self.quick is None else self.quick(answer, chunk)
 
 
 def fields_of(value: Any) -> Mapping[str, Any]:

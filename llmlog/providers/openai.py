@@ -10,86 +10,76 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from llmlog.answers import Answer, ToolCall
-from llmlog.providers.base import Provider, Quick, count, fields_of, parts, text_in
+from llmlog.providers.base import Provider, Read, count, fields_of, parts, text_in
 from llmlog.usage import Usage
 
 __all__ = ["PROVIDER", "read_chunk", "read_response", "read_usage"]
 
 
-def _quick(answer: Answer, chunk: Any) -> Quick | None:
+def _quick(answer: Answer, chunk: Any) -> Read | None:
     """For SDK objects, once the model is known, a shorter way to read the chunk that most streams are made of.
 
     That is one choice with a piece of text and nothing else; any other chunk goes to `read_chunk`.
     """
     if not hasattr(type(chunk), "__pydantic_fields__"):
-        return partial(read_chunk, answer)
-    if not answer.model:
-        return None
-    return _by_attributes(answer) if sys.version_info >= (3, 12) else _by_dicts(answer)
+        return read_chunk
+    return _read_quickly if answer.model else None
 
 
-def _by_attributes(answer: Answer) -> Quick:
-    append = answer.pieces.append
-
-    def read(chunk: Any) -> Any:
-        try:
-            (choice,) = chunk.choices
-            delta = choice.delta
-            text = delta.content
-            if (
-                text
-                and type(text) is str
-                and chunk.usage is None
-                and choice.finish_reason is None
-                and not choice.index
-                and delta.tool_calls is None
-                and delta.refusal is None
-                and delta.function_call is None
-                and not ((extra := delta.__pydantic_extra__) and any(extra.values()))
-            ):
-                append(text)
-                return None
-        except (AttributeError, TypeError, ValueError):
-            pass
-        return read_chunk(answer, chunk)
-
-    return read
+def _by_attributes(answer: Answer, chunk: Any) -> Any:
+    try:
+        (choice,) = chunk.choices
+        delta = choice.delta
+        text = delta.content
+        if (
+            text
+            and type(text) is str
+            and chunk.usage is None
+            and choice.finish_reason is None
+            and not choice.index
+            and delta.tool_calls is None
+            and delta.refusal is None
+            and delta.function_call is None
+            and not ((extra := delta.__pydantic_extra__) and any(extra.values()))
+        ):
+            answer.pieces.append(text)
+            return None
+    except (AttributeError, TypeError, ValueError):
+        pass
+    return read_chunk(answer, chunk)
 
 
-def _by_dicts(answer: Answer) -> Quick:
+def _by_dicts(answer: Answer, chunk: Any) -> Any:
     """The same for Python 3.11, where each look-up through pydantic's `__getattr__` costs up to ten times more."""
-    append = answer.pieces.append
+    try:
+        fields = chunk.__dict__
+        (choice,) = fields["choices"]
+        choice_fields = choice.__dict__
+        delta = choice_fields["delta"]
+        delta_fields = delta.__dict__
+        text = delta_fields["content"]
+        if (
+            text
+            and type(text) is str
+            and fields["usage"] is None
+            and choice_fields["finish_reason"] is None
+            and not choice_fields["index"]
+            and delta_fields["tool_calls"] is None
+            and delta_fields["refusal"] is None
+            and delta_fields["function_call"] is None
+            and not ((extra := delta.__pydantic_extra__) and any(extra.values()))
+        ):
+            answer.pieces.append(text)
+            return None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass
+    return read_chunk(answer, chunk)
 
-    def read(chunk: Any) -> Any:
-        try:
-            fields = chunk.__dict__
-            (choice,) = fields["choices"]
-            choice_fields = choice.__dict__
-            delta = choice_fields["delta"]
-            delta_fields = delta.__dict__
-            text = delta_fields["content"]
-            if (
-                text
-                and type(text) is str
-                and fields["usage"] is None
-                and choice_fields["finish_reason"] is None
-                and not choice_fields["index"]
-                and delta_fields["tool_calls"] is None
-                and delta_fields["refusal"] is None
-                and delta_fields["function_call"] is None
-                and not ((extra := delta.__pydantic_extra__) and any(extra.values()))
-            ):
-                append(text)
-                return None
-        except (AttributeError, KeyError, TypeError, ValueError):
-            pass
-        return read_chunk(answer, chunk)
 
-    return read
+_read_quickly = _by_attributes if sys.version_info >= (3, 12) else _by_dicts
 
 
 def read_chunk(answer: Answer, chunk: Any) -> Any:
@@ -161,7 +151,7 @@ def _read_choice(answer: Answer, choice: Mapping[str, Any], message: Mapping[str
     if isinstance(index, bool) or not isinstance(index, int):
         index = position
     if finish_reason := text_in(choice.get("finish_reason")):
-        answer.finish_reasons[index] = finish_reason
+        answer.finish(index, finish_reason)
         answer.content_filtered |= finish_reason == "content_filter"
     if (usage := choice.get("usage")) is not None and answer.usage is None:
         answer.usage = usage
@@ -175,13 +165,13 @@ def _read_choice(answer: Answer, choice: Mapping[str, Any], message: Mapping[str
         answer.text(index).add(refusal)
         answer.refused = found = True
     if reasoning := _reasoning(message):
-        answer.reasoning.add(reasoning)
+        answer.think(reasoning)
         found = True
     for place, tool_call in enumerate(parts(message.get("tool_calls"))):
         _read_tool_call(answer, fields_of(tool_call), index, place)
         found = True
     if function := message.get("function_call"):
-        _read_function(_tool_call(answer, (index, "function")), fields_of(function))
+        _read_function(answer.tool_call((index, "function")), fields_of(function))
         found = True
     return found
 
@@ -207,7 +197,7 @@ def _read_content(answer: Answer, content: Any, index: int) -> bool:
         for thought in [thinking] if isinstance(thinking, str) else parts(thinking):
             text = thought if isinstance(thought, str) else text_in(fields_of(thought).get("text"))
             if text:
-                answer.reasoning.add(text)
+                answer.think(text)
                 found = True
     return found
 
@@ -221,7 +211,7 @@ def _read_tool_call(answer: Answer, fields: Mapping[str, Any], choice: int, plac
     else:  # a server that gives neither: a further piece of the last one, or the one at the same place
         known = [k for k in answer.tool_calls if k[0] == choice]
         key = known[-1] if known and place == 0 else (choice, place)
-    tool_call = _tool_call(answer, key)
+    tool_call = answer.tool_call(key)
     if call_id and tool_call.id is None:
         tool_call.id = call_id
     _read_function(tool_call, fields_of(fields.get("function")))
@@ -239,13 +229,6 @@ def _read_function(tool_call: ToolCall, function: Mapping[str, Any]) -> None:
         import json
 
         tool_call.arguments.add(json.dumps(arguments, ensure_ascii=False, default=str))
-
-
-def _tool_call(answer: Answer, key: Any) -> ToolCall:
-    found = answer.tool_calls.get(key)
-    if found is None:
-        found = answer.tool_calls[key] = ToolCall()
-    return found
 
 
 def read_usage(raw: Any) -> Usage | None:
