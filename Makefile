@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+comma := ,
 
-.PHONY: demo test lowest check format bench clean
+.PHONY: demo test lowest litellm soak check format bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -14,6 +15,15 @@ test: $(VENV)/.dev
 # The unit tests with the oldest dependencies that setup.cfg allows.
 lowest: $(VENV)-lowest/.dev
 	$(VENV)-lowest/bin/python -m pytest tests/unit $(ARGS)
+
+# The tests that need LiteLLM, which cannot be installed beside the newest openai.
+litellm: $(VENV)-litellm/.dev
+	LLMLOG_REQUIRE="$(if $(LLMLOG_REQUIRE),$(LLMLOG_REQUIRE)$(comma))litellm" \
+		$(VENV)-litellm/bin/python -m pytest tests/integration/test_litellm.py $(ARGS)
+
+# Calls with every ending in processes that are killed: about a minute, and ten at the most.
+soak: $(VENV)/.dev
+	$(BIN)/python tests/soak.py $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -46,4 +56,9 @@ $(VENV)-lowest/.dev: setup.cfg pyproject.toml
 	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
 		$$($(PYTHON) -c 'import configparser; c = configparser.ConfigParser(); c.read("setup.cfg"); \
 		print(*[r.replace(">=", "==") for r in c["options"]["install_requires"].split()])')
+	touch $@
+
+$(VENV)-litellm/.dev: setup.cfg pyproject.toml
+	test -x $(VENV)-litellm/bin/python || $(PYTHON) -m venv $(VENV)-litellm
+	$(VENV)-litellm/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test,litellm]'
 	touch $@

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from typing import Any, assert_type
 
+import anthropic
 import openai
+from anthropic.types import RawMessageStreamEvent
 from openai.types.chat import ChatCompletionChunk
 
 import llmlog
@@ -27,6 +29,7 @@ async def check(
     asdk: openai.AsyncStream[ChatCompletionChunk],
     pieces: Iterator[str],
     apieces: AsyncIterator[str],
+    messages: anthropic.Stream[RawMessageStreamEvent],
 ) -> None:
     assert_type(plain(1), str)
     assert_type(await coroutine(1), str)
@@ -35,6 +38,7 @@ async def check(
     assert_type(llmlog.unwrap(openai.AsyncOpenAI()), openai.AsyncOpenAI)
     assert_type(llmlog.stream(sdk), openai.Stream[ChatCompletionChunk])
     assert_type(llmlog.stream(asdk), openai.AsyncStream[ChatCompletionChunk])
+    assert_type(llmlog.stream(messages), anthropic.Stream[RawMessageStreamEvent])
     # Other iterables gain with and close.
     assert_type(llmlog.stream(pieces), llmlog.Stream[str])
     assert_type(llmlog.stream(apieces), llmlog.AsyncStream[str])

@@ -388,7 +388,7 @@ def test_a_fault_of_ours_still_leaves_a_record(
     calls: Records, monkeypatch: pytest.MonkeyPatch, faults_expected: dict[str, int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where summing up fails, the record says so with what is certain."""
-    monkeypatch.setattr(llmlog.calls, "summary", lambda call: 1 / 0)
+    monkeypatch.setattr(llmlog.lifecycle, "summary", lambda call: 1 / 0)
     faults_expected["summing up a call"] = 1
     with llmlog.request("r9"):
         assert len(list(llmlog.stream(answer("a")))) == 4
@@ -500,3 +500,40 @@ def test_a_fork_at_the_first_call() -> None:
     """While the worker is loading prices and encodings, a fork waits: the child would wait for ever for its locks."""
     done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "7\n"
+
+
+def test_a_start_can_be_seen(calls: Records) -> None:
+    """With `log_start` each call has a DEBUG record when it begins, so that one that hangs is seen before it ends."""
+    llmlog.configure(log_start=True)
+    with llmlog.request("r-1"):
+        stream = llmlog.stream(answer("a"), model="gpt-4o-mini", input="Say hello", feature="search")
+    (start,) = (vars(record) for record in calls.records)
+    assert (start["event"], start["levelname"], start["msg"]) == ("llm.start", "DEBUG", "gpt-4o-mini started")
+    assert (start["request_id"], start["feature"], start["prompt_length"], start["streamed"]) == (
+        "r-1",
+        "search",
+        9,
+        True,
+    )
+    assert "outcome" not in start
+    list(stream)
+    end = vars(calls.records[1])
+    assert (end["event"], end["call_id"]) == ("llm.call", start["call_id"])
+    assert end["record_id"] != start["record_id"]
+
+
+def test_a_start_is_told_once(calls: Records) -> None:
+    """However many layers see a call, it starts once, under the id that it ends under."""
+    llmlog.configure(log_start=True)
+
+    def texts() -> Any:
+        for one in llmlog.stream(answer("a", "b")):
+            yield one["id"]
+
+    list(llmlog.stream(llmlog.stream(llmlog.stream(answer("a")))))
+    list(llmlog.stream(texts()))
+    with llmlog.call() as call:
+        list(call.stream(llmlog.stream(answer("a"))))
+    events = [(record.__dict__["event"], record.__dict__["call_id"]) for record in calls.records]
+    assert [event for event, _ in events] == ["llm.start", "llm.call"] * 3
+    assert len({call_id for _, call_id in events}) == 3

@@ -8,8 +8,10 @@ import logging.config
 import logging.handlers
 import pathlib
 import queue
+import signal
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -184,6 +186,11 @@ def test_dict_config_refuses(options: dict[str, Any], error: type[Exception]) ->
         ({"deployments": {"a": 5}}, TypeError, "5"),
         ({"redaction": ["emial"]}, ValueError, "'emial'"),
         ({"redaction": 5}, TypeError, "5"),
+        ({"log_start": "yes"}, TypeError, "'yes'"),
+        ({"exit_on_sigterm": 1}, TypeError, "1"),
+        ({"journal": 5}, TypeError, "5"),
+        ({"journal": __file__}, ValueError, "test_config"),
+        ({"journal": __file__, "log_start": True}, ValueError, "test_config"),
     ],
 )
 def test_configure_refuses(options: dict[str, Any], error: type[Exception], shown: str) -> None:
@@ -200,3 +207,35 @@ def test_configure_sets_what_is_named() -> None:
     llmlog.configure(ask_usage=True)
     assert (settings.current().capture, settings.current().ask_usage) == (100, True)
     assert llmlog.redact("ann@example.com or 4242 4242 4242 4242") == "<EMAIL> or 4242 4242 4242 4242"
+
+
+def test_the_journal_on_and_off(tmp_path: pathlib.Path) -> None:
+    """`configure(journal=)` names the folder; None switches it off again."""
+    llmlog.configure(journal=tmp_path)
+    stream = llmlog.stream(["a"])
+    assert len(list(tmp_path.iterdir())) == 1
+    stream.close()
+    llmlog.configure(journal=None)
+    llmlog.stream(["a"]).close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_exit_on_sigterm() -> None:
+    """A handler is set where the system's own was, and taken away again; another's stays; only in the main thread."""
+    old = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        llmlog.configure(exit_on_sigterm=False)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        llmlog.configure(exit_on_sigterm=True)
+        ours = signal.getsignal(signal.SIGTERM)
+        assert callable(ours)
+        llmlog.configure(exit_on_sigterm=False)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        llmlog.configure(exit_on_sigterm=True)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with ThreadPoolExecutor(1) as elsewhere, pytest.raises(ValueError, match="main thread"):
+            elsewhere.submit(llmlog.configure, exit_on_sigterm=True).result()
+    finally:
+        signal.signal(signal.SIGTERM, old)

@@ -16,12 +16,21 @@ ROOT = pathlib.Path(llmlog.__file__).parent
 # A module imports only what stands above it, or an earlier sibling of its own folder.
 LAYERS = [
     "_version", "exceptions", "faults", "settings", "semconv", "usage", "plain", "context", "propagation",
-    "encodings", "tokens", "costs", "answers", "providers.base", "providers.openai", "providers.text", "providers",
+    "encodings", "tokens", "costs", "answers", "providers.base", "providers.openai", "providers.anthropic",
+    "providers.text", "providers",
     "redaction.secrets", "redaction.detectors", "redaction.engine", "redaction", "worker", "records", "prompts",
-    "figures", "summary", "calls", "streams", "clients", "events", "config", "filters", "formatters",
+    "figures", "summary", "recovery", "journal", "lifecycle", "calls", "drivers", "streams", "clients", "events",
+    "config", "filters", "formatters",
     "handlers.jsonlines", "handlers", "middleware.asgi", "middleware",
+    "testing.scripts", "testing.wire", "testing.openai", "testing.anthropic", "testing.chains", "testing.answering",
+    "testing.servers", "testing.captured", "testing.clocks", "testing.plugin", "testing",
+    "cli", "__main__",
 ]  # fmt: skip
-DOORS = {("calls", "streams")}  # Call.stream() is the door to the drivers that stand on it
+DOORS = {
+    ("calls", "streams"),  # Call.stream() is the door to the drivers that stand on it
+    ("testing.scripts", "testing.openai"),  # as are the methods of a script to its wire forms
+    ("testing.scripts", "testing.anthropic"),
+}
 
 
 def name_of(path: pathlib.Path) -> str:

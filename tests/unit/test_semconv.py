@@ -49,6 +49,7 @@ SUMMARY = [
     "reasoning_tokens",
     "total_tokens",
     "usage_source",
+    "usage_extrapolated",
     "cost_usd",
     "cost_source",
     "cost_partial",

@@ -9,6 +9,7 @@ import gc
 import logging
 import sys
 import threading
+import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -367,11 +368,11 @@ def test_a_cycle_is_collected(calls: Records) -> None:
 def test_finalisers_do_not_log(calls: Records) -> None:
     """What ends in a finaliser is put aside, and logged where logging is safe: not in the thread that dropped it."""
     jobs: list[Any] = []
-    worker, llmlog.calls.worker.later = llmlog.calls.worker.later, jobs.append
+    worker, llmlog.lifecycle.worker.later = llmlog.lifecycle.worker.later, jobs.append
     try:
         break_off(llmlog.stream(SyncSource(SCRIPT)))
     finally:
-        llmlog.calls.worker.later = worker
+        llmlog.lifecycle.worker.later = worker
     assert calls.records == []
     (job,) = jobs
     job()
@@ -647,7 +648,7 @@ def test_closed_in_the_finally_of_a_generator_that_goes(calls: Records, monkeypa
             stream.close()
 
     jobs: list[Any] = []
-    monkeypatch.setattr(llmlog.calls.worker, "later", lambda job, **_: jobs.append(job))
+    monkeypatch.setattr(llmlog.lifecycle.worker, "later", lambda job, **_: jobs.append(job))
     generator = users()
     next(generator)
     del generator
@@ -716,7 +717,7 @@ def test_whose_fault_slow_is(calls: Records, clock: Clock) -> None:
     assert record["max_gap_ms"] == 500.0
     assert record["latency_ms"] == 9375.0
     assert record["content_chunks"] == 2
-    assert "tokens_per_second" not in record
+    assert record["tokens_per_second"] == 1.6  # one token in 0.625 s: the model's own
 
 
 def test_the_models_speed(calls: Records, clock: Clock) -> None:
@@ -733,6 +734,48 @@ def test_the_models_speed(calls: Records, clock: Clock) -> None:
     assert calls.one()["tokens_per_second"] == 10.0
 
 
+@pytest.mark.parametrize("pause", [0.0, 0.5, 30.0])
+def test_a_slow_consumer_is_no_slow_model(calls: Records, clock: Clock, pause: float) -> None:
+    """Whatever the consumer does between two chunks, what is said of the model stays the same."""
+
+    def model() -> Iterator[Any]:
+        for text in ("a", "b", "c"):
+            clock.sleep(1.0)
+            yield chunk(text)
+        clock.sleep(2.0)
+        yield {**usage_chunk(9, 30), "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+
+    for _ in llmlog.stream(model()):
+        clock.sleep(pause)
+    record = calls.one()
+    told = [record[name] for name in ("ttft_ms", "wait_ms", "max_gap_ms", "tokens_per_second", "consumer_ms")]
+    assert told == [1000.0, 5000.0, 2000.0, 7.5, 3000.0 * pause]
+
+
+def test_chunks_that_lie_ready(calls: Records, clock: Clock) -> None:
+    """Behind a consumer that is always late nobody can tell how fast the model was."""
+    for _ in llmlog.stream([*map(chunk, "abc"), chunk(finish="stop")]):
+        clock.sleep(1.0)
+    record = calls.one()
+    assert (record["wait_ms"], record["consumer_ms"]) == (0.0, 3000.0)
+    assert "tokens_per_second" not in record
+
+
+def test_an_answer_in_one_piece(calls: Records, clock: Clock) -> None:
+    """A proxy that buffers shows: one content chunk, and the first content comes when the call ends."""
+
+    def buffered() -> Iterator[Any]:
+        yield chunk("", role="assistant")
+        clock.sleep(4.0)
+        yield chunk("all of the answer, which was many tokens long")
+        yield chunk(finish="stop")
+
+    list(llmlog.stream(buffered()))
+    record = calls.one()
+    assert (record["content_chunks"], record["ttft_ms"], record["latency_ms"]) == (1, 4000.0, 4000.0)
+    assert "tokens_per_second" not in record
+
+
 def test_no_chunk_is_held(calls: Records) -> None:
     """After a chunk is handed on, llmlog has no reference to it."""
     stream = llmlog.stream(dict(one) for one in [chunk("a"), chunk("b"), usage_chunk(1, 1)])
@@ -740,6 +783,39 @@ def test_no_chunk_is_held(calls: Records) -> None:
         # this frame, the argument of getrefcount
         assert sys.getrefcount(one) == 2
         assert [ref for ref in gc.get_referrers(one) if isinstance(ref, (llmlog.Call, llmlog.Stream))] == []
+
+
+def test_an_open_stream_is_small(calls: Records) -> None:
+    """Beside its text, a stream takes less than 2 KB after 2,000 chunks, the wrapper and its loop included."""
+    streams = 40
+
+    def source() -> Iterator[Any]:
+        for number in range(2008):
+            yield chunk(f"{number:04}")
+
+    def opened() -> list[Any]:
+        return [llmlog.stream(iter(one), model="gpt-4o-mini", input="Count.") for one in sources]
+
+    sources = [source() for _ in range(streams)]
+    for one in opened()[:5]:  # what is made once is made here
+        next(one)
+    llmlog.flush()
+    sources = [source() for _ in range(streams)]
+    for one in sources:
+        next(one)  # a generator's own frame grows with its first step
+    tracemalloc.start()
+    try:
+        with llmlog.request(user_id="u-1"):
+            before = tracemalloc.get_traced_memory()[0]
+            loops = [iter(stream) for stream in opened()]
+        for loop in loops:
+            for _ in range(2007):  # seven pieces are waiting to be joined: it cannot be more
+                next(loop)
+        taken = (tracemalloc.get_traced_memory()[0] - before) / streams
+    finally:
+        tracemalloc.stop()
+    assert taken - 4 * 2007 < 2048
+    del loops
 
 
 def test_a_stream_dies_without_the_collector(calls: Records) -> None:

@@ -101,14 +101,14 @@ def test_a_long_text_is_counted_elsewhere(monkeypatch: pytest.MonkeyPatch, calls
     """Over some 20 KB the worker makes the record, also where the request is left before it comes to it."""
     threads: list[str] = []
     summed_up = threading.Event()
-    made = llmlog.calls.summary
+    made = llmlog.lifecycle.summary
 
     def summary(call: Any) -> Any:
         threads.append(threading.current_thread().name)
         summed_up.set()
         return made(call)
 
-    monkeypatch.setattr(llmlog.calls, "summary", summary)
+    monkeypatch.setattr(llmlog.lifecycle, "summary", summary)
     with llmlog.request():
         list(llmlog.stream(["word " * 100] * 50))
     assert summed_up.wait(30)
