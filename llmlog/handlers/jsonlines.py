@@ -37,6 +37,7 @@ class JSONLinesHandler(logging.FileHandler):
             raise UsageTypeError(f"mode is the permission bits of the file, such as 0o600, got {shown(mode)}")
         self.permissions = mode
         self._torn = False  # whether the file ends in a part of a line
+        self._size = 0  # of the file after our last look at it
         super().__init__(filename, mode="ab", delay=delay)
         self.setFormatter(JSONFormatter())
 
@@ -46,8 +47,8 @@ class JSONLinesHandler(logging.FileHandler):
             line = self.format(record).encode("utf-8", "backslashreplace") + b"\n"
             if self.stream is None:
                 self.stream = self._open()
-            elif self._moved():
-                self._reopen()
+            else:
+                self._look()
             self._append(b"\n" + line if self._torn else line)
             if self._closed:  # after logging.shutdown() there is nobody left to close the file
                 self.stream.close()
@@ -64,27 +65,35 @@ class JSONLinesHandler(logging.FileHandler):
                 rest = rest[os.write(self.stream.fileno(), rest) :]
         finally:
             written = len(line) - len(rest)
+            self._size += written
             if written:
                 self._torn = bool(rest)
 
     def _open(self) -> Any:
         os.makedirs(os.path.dirname(self.baseFilename), exist_ok=True)
         opened = io.FileIO(self.baseFilename, "ab", opener=self._opener)
+        self._size = os.fstat(opened.fileno()).st_size
         self._torn = _ends_torn(opened)
         return opened
 
     def _opener(self, path: str, flags: int) -> int:
         return os.open(path, flags, self.permissions)
 
-    def _moved(self) -> bool:
+    def _look(self) -> None:
+        """Open the file again where it was moved; see whether another process, killed in its write, tore a line."""
+        here = os.fstat(self.stream.fileno())
         try:
             there = os.stat(self.baseFilename)
         except FileNotFoundError:
-            return True
+            self._reopen()
+            return
         except OSError:  # privileges were dropped, a folder became unreadable: what is open can still be written
-            return False
-        here = os.fstat(self.stream.fileno())
-        return (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino)
+            return
+        if (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino):
+            self._reopen()
+        elif here.st_size != self._size:  # others write here, too
+            self._size = here.st_size
+            self._torn = _ends_torn(self.stream)
 
     def _reopen(self) -> None:
         try:
@@ -104,7 +113,11 @@ def _ends_torn(opened: io.FileIO) -> bool:
         return False
     try:
         with io.FileIO(opened.name, "rb") as file:  # open() is gone when the interpreter ends
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) != b"\n"
-    except OSError:  # a file that we may write and not read
+            for _ in range(3):
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) == b"\n":
+                    return False
+                os.utime(opened.fileno())  # waits for a write that is under way, which can be seen half done
+    except (OSError, TypeError):  # a file that we may write and not read; a system where utime() wants a name
         return False
+    return True

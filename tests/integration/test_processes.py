@@ -335,25 +335,33 @@ def test_uvicorn_workers(tmp_path: pathlib.Path) -> None:
     assert left_in_journal(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    "workers",
-    ["1", pytest.param("2", marks=pytest.mark.xfail(
-        reason="with several workers the application is imported when uvicorn's SIGTERM handler is in place already, "
-               "so exit_on_sigterm changes nothing; then uvicorn puts back SIG_DFL, and ends the process by SIGTERM"))],
-)  # fmt: skip
-def test_uvicorn_and_a_call_beside_its_requests(tmp_path: pathlib.Path, workers: str) -> None:
-    """With exit_on_sigterm, a call that a thread of the application has open is recorded when the server stops."""
-    program(tmp_path, ASGI + A_CALL_BESIDE)
+def a_call_beside_its_requests(folder: pathlib.Path, workers: int) -> None:
+    """A server that is stopped while a thread of each worker has a call open."""
+    program(folder, ASGI + A_CALL_BESIDE)
     port = free_port()
-    command = uvicorn_workers(port, "--workers", workers)
-    with serving(tmp_path, *command, port=port) as parent:
-        until(lambda: len(left_in_journal(tmp_path)) == int(workers), "each worker has begun its call")
+    with serving(folder, *uvicorn_workers(port, "--workers", str(workers)), port=port) as parent:
+        until(lambda: len(left_in_journal(folder)) == workers, "each worker has begun its call")
         parent.terminate()
         _, printed = ended(parent)
     assert "llmlog:" not in printed
-    calls = recorded(tmp_path)
-    assert set(ends(calls).values()) == {("aborted", "interpreter_exit")}
-    assert len(calls) == int(workers)
+
+
+def test_uvicorn_and_a_call_beside_its_requests(tmp_path: pathlib.Path) -> None:
+    """With exit_on_sigterm, a call that a thread of the application has open is recorded when the server stops."""
+    a_call_beside_its_requests(tmp_path, 1)
+    assert list(ends(recorded(tmp_path)).values()) == [("aborted", "interpreter_exit")]
+    assert left_in_journal(tmp_path) == []
+
+
+def test_uvicorn_workers_and_calls_beside_their_requests(tmp_path: pathlib.Path) -> None:
+    """The journal has them where the server's workers end by the signal.
+
+    With several workers uvicorn imports the application when its own SIGTERM handler is in place, which
+    `exit_on_sigterm` leaves alone; at the end it puts back the system's, and ends each worker by the signal.
+    """
+    a_call_beside_its_requests(tmp_path, 2)
+    recover(tmp_path)
+    assert [ending for _, *ending in recorded_by_anybody(tmp_path)] == [["lost", "recovery"]] * 2
     assert left_in_journal(tmp_path) == []
 
 
@@ -548,10 +556,6 @@ for number in range(3):
 """
 
 
-@pytest.mark.xfail(
-    reason="JSONLinesHandler looks for half a line at the end of its file only when it opens it: where another process "
-    "is killed in the middle of its write, the next line of each process that has the file open already is spoilt",
-)
 def test_half_a_line_of_a_killed_process(tmp_path: pathlib.Path) -> None:
     """In a file that several processes share, a kill in the middle of a write spoils no line but its own.
 

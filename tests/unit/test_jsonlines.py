@@ -237,6 +237,19 @@ def test_a_line_torn_by_an_earlier_process_does_not_spoil_the_next(path: Path) -
     assert json.loads(path.read_bytes().splitlines()[1])["message"] == "next"
 
 
+def test_a_line_torn_by_another_process_does_not_spoil_the_next(handler: JSONLinesHandler, path: Path) -> None:
+    """Another process is killed in mid-line while this one has the file open; a whole line of another adds nothing."""
+    handler.handle(record("before"))
+    for others in (b'{"message":"whole"}\n', b'{"message":"los'):
+        with path.open("ab") as file:
+            file.write(others)
+        handler.handle(record("next"))
+    handler.handle(record("after"))
+    lines = path.read_bytes().splitlines()
+    assert lines.pop(3) == b'{"message":"los'
+    assert [json.loads(line)["message"] for line in lines] == ["before", "whole", "next", "next", "after"]
+
+
 def test_an_error_goes_to_handle_error(path: Path, handler: JSONLinesHandler, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in the standard library: nothing is raised into the application."""
     failed = failing(handler, monkeypatch)
