@@ -99,13 +99,14 @@ class Answer:
 
     `texts`: the visible answer, refusal included, by choice. `finish_reasons` by choice, in the provider's own words.
     `usage`: the provider's own object, as it came last. `end_mark`: whether the format's own mark of its end was seen.
-    `error`: (type, message, status) of an error that came in the stream. `pieces` is the hot path: a chunk that brings
+    `error`: (type, message, status) of an error that came in the stream. `provider`: who made the answer, where it says
+    so: a library's or a gateway's. `pieces` is the hot path: a chunk that brings
     nothing but a piece of the first choice's text appends it there; all else goes through `text()`.
     """
 
     __slots__ = (
         "_content_chunks", "_others", "_text", "content_filtered", "end_mark", "error", "finish_reasons", "model",
-        "pieces", "reasoning", "refused", "response_id", "service_tier", "tool_calls", "usage",
+        "pieces", "provider", "reasoning", "refused", "response_id", "service_tier", "tool_calls", "usage",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -117,6 +118,7 @@ class Answer:
         self.tool_calls: Mapping[Any, ToolCall] = _NONE
         self.finish_reasons: Mapping[int, str] = _NONE
         self.model: str | None = None
+        self.provider: str | None = None
         self.response_id: str | None = None
         self.service_tier: str | None = None
         self.usage: Any = None

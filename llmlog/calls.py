@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 import time
 import weakref
+from collections.abc import Iterator
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ from llmlog.faults import fault
 from llmlog.lifecycle import Life, how_it_failed, how_it_left
 from llmlog.prompts import Prompt
 from llmlog.propagation import trace_of_now
+from llmlog.wire import Wire, is_wire
 
 __all__ = ["Call", "call", "set_under_way", "the_call", "under_way"]
 
@@ -63,7 +65,7 @@ class Call(Life):
         fields: dict[str, Any] | None = None,
     ) -> None:
         self._begun = False  # first: __del__ is called even where the checks below raise
-        reader = providers.reader_named(provider)
+        reader = providers.named(provider)
         if model is not None and not isinstance(model, str):
             raise UsageTypeError(f"model is a name or None, got {shown(model)}")
         prompt = Prompt(input, tools)
@@ -71,7 +73,7 @@ class Call(Life):
         self.prompt = prompt
         if reader is not None:
             self.reader = reader
-        self.provider = provider
+            self.provider = None if reader.is_form else provider
         self.model = model
         if fields:
             self.fields = fields
@@ -89,9 +91,30 @@ class Call(Life):
 
     def read(self, chunk: Any) -> Any:
         """Read one chunk into the answer. True: it brings the usage and nothing else."""
-        if self.reader is providers.UNKNOWN:  # a stream may begin with something that nobody knows
-            self.reader = providers.of(chunk)
+        if self.wire is None and is_wire(chunk, self.reader):
+            self.wire = Wire()
+        if self.wire is not None:
+            return self._read_wire(self.wire.feed(chunk))
+        return self._read_one(chunk)
+
+    def _read_one(self, chunk: Any) -> Any:
+        if self.reader.formats:  # not decided yet; a stream may begin with something that nobody knows
+            self.reader = self.reader.pick(chunk)
         return self.reader.chunk(self.answer, chunk)
+
+    def _read_wire(self, payloads: Iterator[Any]) -> None:
+        for payload in payloads:
+            self._read_one(payload)
+            self.answer.pack()
+
+    def ran_out(self) -> None:
+        """The source has no more chunks."""
+        if self.wire is not None:
+            try:
+                self._read_wire(self.wire.close())
+            except Exception as error:
+                self.unreadable(error)
+        self.end("exhausted")
 
     def feed(self, chunk: Any) -> None:
         """Take in one chunk that has arrived. For drivers of one's own; `stream()` does it for its source."""
@@ -154,7 +177,7 @@ class Call(Life):
         self.fields = {**inner.fields, **self.fields}
         self.model = self.model or inner.model
         self.provider = self.provider or inner.provider
-        if self.reader is providers.UNKNOWN:
+        if self.reader.formats:
             self.reader = inner.reader
         if self.prompt.input is None:
             self.prompt = inner.prompt
@@ -194,8 +217,7 @@ class Call(Life):
         self._answered()
         self._finished_with = id(response)
         try:
-            if self.reader is providers.UNKNOWN:
-                self.reader = providers.of(response)
+            self.reader = self.reader.pick(response)
             self.reader.response(self.answer, response)
             self.answer.end_mark = True
         except Exception as error:

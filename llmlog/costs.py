@@ -99,6 +99,10 @@ class _Counts(NamedTuple):
     read: int
     write: int
     reasoning: int
+    input_audio: int = 0
+    output_audio: int = 0
+    input_image: int = 0
+    output_image: int = 0
 
 
 def _counts(usage: Usage | Mapping[str, int | None]) -> _Counts:
@@ -117,8 +121,8 @@ def _counts(usage: Usage | Mapping[str, int | None]) -> _Counts:
             raise UsageTypeError(f"{_NAMES[place]} must be an int or None, not {shown(count)}")
         if count < 0:
             raise UsageValueError(f"{_NAMES[place]} must not be negative: {count}")
-    tokens, output, read, write, reasoning = given
-    return _Counts(tokens, output, read or 0, write or 0, reasoning or 0)
+    tokens, output, *parts = given
+    return _Counts(tokens, output, *(part or 0 for part in parts))
 
 
 # Prices -------------------------------------------------------------------------------------------
@@ -178,14 +182,22 @@ class _Rates:
         if read_and_write > tokens or counts.reasoning > output:
             return None  # a usage that cannot be
         known = counts._replace(input=tokens, output=output)
-        return _linear(self.table, known) if self.linear else _by_genai_prices(self.table, known)
+        linear = self.linear and not (
+            counts.input_audio or counts.output_audio or counts.input_image or counts.output_image
+        )
+        return _linear(self.table, known) if linear else _by_genai_prices(self.table, known)
 
     def partial(self, counts: _Counts) -> bool:
         """Whether the amount lacks something: a count that is not known, a bucket that has no price."""
         priced = vars(self.table).get
         return any(
             (count is None and priced(key) is not None) or (bool(count) and priced(key) is None)
-            for key, count in (("input_mtok", counts.input), ("output_mtok", counts.output))
+            for key, count in (
+                ("input_mtok", counts.input),
+                ("output_mtok", counts.output),
+                ("input_audio_mtok", counts.input_audio),  # dearer than text; an image mostly costs the same
+                ("output_audio_mtok", counts.output_audio),
+            )
         )
 
 
@@ -228,6 +240,10 @@ def _by_genai_prices(table: ModelPrice, counts: _Counts) -> Decimal | None:
                 cache_read_tokens=counts.read or None,
                 cache_write_tokens=counts.write or None,
                 output_reasoning_tokens=counts.reasoning or None,
+                input_audio_tokens=counts.input_audio or None,
+                output_audio_tokens=counts.output_audio or None,
+                input_image_tokens=counts.input_image or None,
+                output_image_tokens=counts.output_image or None,
             )
         )["total_price"]
     except Exception:  # a usage or a table that it refuses

@@ -12,7 +12,6 @@ from typing import Any, Generic, TypeVar
 
 from llmlog.calls import Call, set_under_way, under_way
 from llmlog.exceptions import UsageTypeError, shown
-from llmlog.providers import UNKNOWN
 
 __all__ = ["AsyncDriver", "Driver", "SyncDriver"]
 
@@ -38,7 +37,7 @@ class Driver(Generic[T]):
     def _begin_reading(self, chunk: Any) -> Any:
         call = self._call
         only_usage = call.read(chunk)
-        if call.reader is not UNKNOWN:
+        if not call.reader.formats and call.wire is None:
             self._read = call.reader.quicker(call.answer, chunk)
         return only_usage
 
@@ -91,7 +90,7 @@ class SyncDriver(Driver[T]):
                 chunk: T = next(iterator)
             except StopIteration:
                 call.wait += clock() - begin
-                call.end("exhausted")
+                call.ran_out()
                 raise
             except BaseException as error:
                 call.wait += clock() - begin
@@ -151,7 +150,7 @@ class AsyncDriver(Driver[T]):
                 chunk: T = await anext(iterator)
             except StopAsyncIteration:
                 call.wait += clock() - begin
-                call.end("exhausted")
+                call.ran_out()
                 raise
             except BaseException as error:
                 call.wait += clock() - begin

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -85,9 +86,7 @@ def _completed(usage: Usage, answer: Answer, prompt: Prompt, model: str | None) 
     if output is None or not answer.finished():
         output = max(output or 0, _count_output(answer, model))
     input_tokens = usage.input_tokens if usage.input_tokens is not None else _count_input(prompt, model)
-    return Usage(
-        input_tokens, output, usage.cache_read_tokens, usage.cache_write_tokens, usage.reasoning_tokens
-    )  # fmt: skip
+    return replace(usage, input_tokens=input_tokens, output_tokens=output)
 
 
 def _all_kept(answer: Answer, prompt: Prompt) -> bool:

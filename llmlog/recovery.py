@@ -166,7 +166,7 @@ def _read_usage(raw: dict[str, int]) -> Usage:
     return Usage(**{name: count for name, count in raw.items() if name != "total_tokens"})
 
 
-_ITS_READER = replace(UNKNOWN, name="journal", usage=_read_usage)
+_ITS_READER = replace(UNKNOWN, name="journal", usage=_read_usage, formats=())
 """Reads no chunks; what was read before the process died is in our own words already."""
 
 

@@ -15,12 +15,12 @@ from llmlog.prompts import NO_PROMPT, Prompt
 from llmlog.providers import UNKNOWN, Provider
 from llmlog.redaction import redact
 from llmlog.settings import Settings
+from llmlog.wire import Wire
 
 __all__ = ["Ending", "Facts", "beginning", "best_informed", "provider_of", "summary"]
 
 _LEFT_EARLY = frozenset({"close", "context_exit", "loop_left", "garbage_collected", "client_disconnect"})
 _CONSUMER_WENT = frozenset({*_LEFT_EARLY, "consumer_exception", "cancellation"})
-_NO_PROVIDERS = frozenset({"unknown", "text", "journal"})  # forms in which an answer comes
 _MAX_ERROR = 500
 
 
@@ -45,13 +45,13 @@ class Facts:
     longest such wait. `first_pull`: when the first chunk was asked for, moved on by what was waited for the content.
     `pulled`: when a chunk was last asked for, `last`: when one last came. `is_left`: its loop was left. `loops`:
     iterators that are alive. `unread`: chunks that could not be read. `driven`: an answer is coming in, or has come.
-    `part`: the same call as an inner layer saw it.
+    `part`: the same call as an inner layer saw it. `wire`: parses the body, where the chunks are its pieces.
     """
 
     __slots__ = (
         "answer", "call_id", "chunks", "context", "driven", "ending", "fields", "first_content", "first_pull", "gap",
         "hide_usage", "is_left", "last", "loops", "model", "part", "prompt", "provider", "pulled", "reader", "sending",
-        "settings", "started", "streamed", "trace", "unread", "wait",
+        "settings", "started", "streamed", "trace", "unread", "wait", "wire",
     )  # fmt: skip
 
     part: Facts | None
@@ -68,6 +68,7 @@ class Facts:
         self.reader = UNKNOWN
         self.answer = Answer()
         self.part = None
+        self.wire: Wire | None = None
         self.streamed = self.driven = self.hide_usage = self.is_left = False
         self.chunks = self.unread = self.loops = 0
         self.wait = self.gap = self.sending = 0.0
@@ -89,7 +90,7 @@ def beginning(call: Facts) -> dict[str, Any]:
         **call.trace,
         **call.fields,
         "call_id": call.call_id,
-        "operation": call.fields.get("operation", "chat"),
+        "operation": call.fields.get("operation", call.reader.operation),
         "provider": provider_of(call),
         "model": call.model,
         "streamed": call.streamed or None,
@@ -100,9 +101,8 @@ def beginning(call: Facts) -> dict[str, Any]:
 
 
 def provider_of(call: Facts) -> str | None:
-    """Its provider's name, where that is known."""
-    name = call.provider or call.reader.name
-    return name if name not in _NO_PROVIDERS else None
+    """Its provider's name, where that is known: from the caller, from the answer, or by the answer's format."""
+    return call.provider or call.answer.provider or (None if call.reader.is_form else call.reader.name)
 
 
 def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
@@ -145,7 +145,7 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
     streamed = call.streamed
     fields.update(
         call_id=call.call_id,
-        operation=fields.get("operation", "chat"),
+        operation=fields.get("operation", reader.operation),
         provider=provider,
         model=model,
         response_model=answer.model,
@@ -154,6 +154,7 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
         outcome=outcome,
         ended_by=ended_by,
         http_status=status,
+        service_tier=answer.service_tier,
         finish_reason=_finish_reason(answer),
         refused=answer.refused or None,
         content_filtered=answer.content_filtered or None,
@@ -193,7 +194,7 @@ def best_informed(call: Facts) -> Facts:
     for layer in layers:
         if layer.answer.usage is not None:
             return layer
-    return next((layer for layer in reversed(layers) if layer.reader.name not in ("unknown", "text")), layers[0])
+    return next((layer for layer in reversed(layers) if not layer.reader.is_form), layers[0])
 
 
 def _outcome(ending: Ending, chunks: int, answer: Answer, reader: Provider) -> tuple[str, str]:

@@ -15,8 +15,8 @@ class Usage:
     """Counts of tokens. None means not known; 0 means that there were none.
 
     `input_tokens` includes the cached ones (`cache_read_tokens`, `cache_write_tokens`), `output_tokens` includes
-    the reasoning ones, whatever a provider's own way of counting is. UsageTypeError or UsageValueError for what is no
-    count.
+    the reasoning ones, and each those of its audio and images, whatever a provider's own way of counting is.
+    UsageTypeError or UsageValueError for what is no count.
     """
 
     input_tokens: int | None = None
@@ -24,6 +24,10 @@ class Usage:
     cache_read_tokens: int | None = None
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
+    input_audio_tokens: int | None = None
+    output_audio_tokens: int | None = None
+    input_image_tokens: int | None = None
+    output_image_tokens: int | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):

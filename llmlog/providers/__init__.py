@@ -1,20 +1,26 @@
-"""How to read each provider's chunks and responses: one module of plain functions for each of them.
+"""How to read each provider's chunks and responses: one module of plain functions for each format.
 
-A module offers one `Provider`; no SDK is imported to read its objects.
+A module offers one `Provider`, and is found by being here (the README beside it shows how to write one); no SDK is
+imported to read its objects.
 """
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+from dataclasses import replace
+
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
-from llmlog.providers import anthropic, openai, text
 from llmlog.providers.base import Provider
 
-__all__ = ["PROVIDERS", "UNKNOWN", "Provider", "of", "reader_named"]
+__all__ = ["FORMATS", "UNKNOWN", "Provider", "named"]
 
-PROVIDERS: dict[str, Provider] = {
-    provider.name: provider for provider in (openai.PROVIDER, anthropic.PROVIDER, text.PROVIDER)
-}
-"""By the name that `provider=` takes; the first one that knows a chunk reads it."""
+FORMATS: tuple[Provider, ...] = tuple(
+    importlib.import_module(f"{__name__}.{module.name}").PROVIDER
+    for module in pkgutil.iter_modules(__path__)
+    if module.name != "base"
+)
+"""Every format; which of them a chunk is in, its shape tells."""
 
 UNKNOWN = Provider(
     name="unknown",
@@ -23,24 +29,32 @@ UNKNOWN = Provider(
     response=lambda answer, response: None,
     usage=lambda raw: None,
     ends=False,
+    is_form=True,
+    formats=FORMATS,
 )
 """Reads nothing: chunks of a kind that nobody here knows are delivered and counted."""
 
 
-def reader_named(name: str | None) -> Provider | None:
+def _by_name() -> dict[str, Provider]:
+    """For each name the format that reads what has no shape that tells; the others are for what has."""
+    found = {name: one for one in FORMATS for name in one.names}
+    for one in FORMATS:
+        found.setdefault(one.name, one)
+    return {
+        name: replace(one, name=name, formats=(one, *(other for other in FORMATS if other is not one)))
+        for name, one in found.items()
+    }
+
+
+_NAMED = _by_name()
+
+
+def named(name: str | None) -> Provider | None:
     """The provider with this name. UsageTypeError or UsageValueError for what is none; None for None."""
     if name is None:
         return None
     if not isinstance(name, str):
         raise UsageTypeError(f"provider is a name or None, got {shown(name)}")
-    if name not in PROVIDERS:
-        raise UsageValueError(f"provider is one of {', '.join(sorted(PROVIDERS))}, got {shown(name)}")
-    return PROVIDERS[name]
-
-
-def of(chunk: object) -> Provider:
-    """The provider whose chunk or response this is, told by its type and shape."""
-    for provider in PROVIDERS.values():
-        if provider.matches(chunk):
-            return provider
-    return UNKNOWN
+    if name not in _NAMED:
+        raise UsageValueError(f"provider is one of {', '.join(sorted(_NAMED))}, got {shown(name)}")
+    return _NAMED[name]

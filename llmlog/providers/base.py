@@ -20,9 +20,9 @@ class Provider:
     """How to read one provider's stream and answers."""
 
     name: str
-    """What `provider=` takes, and what the record says."""
+    """What `provider=` takes, and what the record says. Several formats of one provider share it."""
     matches: Callable[[object], bool]
-    """Whether a chunk or response is this provider's."""
+    """Whether a chunk or response is in this format: as an SDK's object, and as a dict. No two formats say so."""
     chunk: Read
     """Reads any of its chunks."""
     response: Read
@@ -33,6 +33,20 @@ class Provider:
     """Whether its streams say that they are whole; one that runs out without saying so was cut."""
     quick: Callable[[Answer, Any], Read | None] | None = None
     """Picks, after a chunk was read, the reader for more like it; None: not yet. Without it, `chunk` reads all."""
+    operation: str = "chat"
+    """What was asked for, in OpenTelemetry's words."""
+    names: tuple[str, ...] = ()
+    """The names for which this is the format where a chunk's shape does not tell: of vendors and servers that speak it,
+    and `name` itself where several formats share it. `provider=` takes them too, and the record then says them.
+    """
+    is_form: bool = False
+    """Whether it is a form in which anybody's answers come, and `name` no provider's."""
+    formats: tuple[Provider, ...] = ()
+    """Where it is not known yet in which format the answer comes: the ones that it may be."""
+
+    def pick(self, chunk: object) -> Provider:
+        """The format that a chunk or response is in; itself where that is decided, or cannot be told yet."""
+        return next((one for one in self.formats if one.matches(chunk)), self)
 
     def quicker(self, answer: Answer, chunk: Any) -> Read | None:
         """The reader for the chunks that follow this one; None where it is too early to tell."""

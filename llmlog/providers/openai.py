@@ -251,15 +251,22 @@ def _first(*counts: int | None) -> int | None:
 
 def _matches(chunk: object) -> bool:
     if isinstance(chunk, Mapping):
-        return "choices" in chunk or str(chunk.get("object", "")).startswith("chat.completion")
-    return hasattr(chunk, "choices")
+        kind = chunk.get("object")
+        return ("choices" in chunk and kind != "text_completion") or str(kind).startswith("chat.completion")
+    return hasattr(chunk, "choices") and getattr(chunk, "object", None) != "text_completion"
 
 
 PROVIDER = Provider(
     name="openai",
+    names=(
+        "openai", "azure", "azure_openai", "azure_ai", "azure.ai.openai", "azure.ai.inference", "alibaba", "cerebras",
+        "cloudflare", "databricks", "deepseek", "fireworks", "github", "gpustack", "groq", "huggingface", "litellm",
+        "litellm_proxy", "lmstudio", "mistral", "mistral_ai", "ollama", "moonshot", "nvidia", "openrouter", "perplexity",
+        "sambanova", "snowflake", "together", "vercel", "vllm", "writer", "x_ai", "xai", "zai",
+    ),
     matches=_matches,
     chunk=read_chunk,
     response=read_response,
     usage=read_usage,
     quick=_quick,
-)
+)  # fmt: skip

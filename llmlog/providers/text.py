@@ -22,4 +22,5 @@ PROVIDER = Provider(
     response=_read,
     usage=lambda raw: None,
     ends=False,
+    is_form=True,
 )

@@ -336,8 +336,8 @@ def test_the_helpers_own_events() -> None:
 @pytest.mark.parametrize("event", [*HELLO, message(), {"type": "error", "error": {"type": "api_error"}}])
 def test_whose_chunks(event: dict[str, Any]) -> None:
     """Each event and a whole message tell whose they are, as dicts and as objects."""
-    assert providers.of(event) is anthropic.PROVIDER
-    assert providers.of(objects(event)) is anthropic.PROVIDER
+    assert providers.UNKNOWN.pick(event) is anthropic.PROVIDER
+    assert providers.UNKNOWN.pick(objects(event)) is anthropic.PROVIDER
 
 
 @pytest.mark.parametrize("other", [
@@ -352,9 +352,9 @@ def test_whose_chunks(event: dict[str, Any]) -> None:
 ])  # fmt: skip
 def test_not_its_chunks(other: Any) -> None:
     """Others' chunks, and what is none, are not claimed."""
-    assert providers.of(other) is not anthropic.PROVIDER
+    assert providers.UNKNOWN.pick(other) is not anthropic.PROVIDER
     if isinstance(other, dict):
-        assert providers.of(SimpleNamespace(**other)) is not anthropic.PROVIDER
+        assert providers.UNKNOWN.pick(SimpleNamespace(**other)) is not anthropic.PROVIDER
 
 
 def test_the_quick_way() -> None:
