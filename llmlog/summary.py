@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from llmlog.answers import Answer
+from llmlog.captures import captured, cut
 from llmlog.context import NOTHING, Context, RequestState
 from llmlog.faults import fault, notice
 from llmlog.figures import figures
 from llmlog.plain import text_of
-from llmlog.prompts import NO_PROMPT, Prompt
+from llmlog.prompts import NO_PROMPT
 from llmlog.providers import UNKNOWN, Provider
 from llmlog.redaction import redact
 from llmlog.settings import Settings
@@ -171,7 +172,10 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
     if outcome == "error" or ended_by in ("cancellation", "consumer_exception"):  # a hang-up is nobody's error
         fields.update(_error(ending.error, answer))
     if call.settings.capture:
-        fields.update(_captured(answer, prompt, call.settings.capture))
+        try:
+            fields.update(captured(answer, prompt, call.settings.capture))
+        except Exception as error:  # a message of a shape nobody has seen: no text is better than one unredacted
+            fault("capturing", error)
     first = {"event": "llm.call", "record_id": call.call_id, **call.context.attributes(), **call.trace}
     made = {**first, **{name: value for name, value in fields.items() if value is not None}}
     made.pop("trace_flags", None)
@@ -263,7 +267,7 @@ def _error(error: BaseException | None, answer: Answer) -> dict[str, Any]:
     else:
         return {}
     # Here, not only in a filter: a provider's message quotes what was sent to it.
-    return {"error_type": name, "error_message": _cut(redact(message), _MAX_ERROR)[0] if message else None}
+    return {"error_type": name, "error_message": cut(text_of(redact(message)), _MAX_ERROR)[0] if message else None}
 
 
 def _status(error: BaseException | None) -> int | None:
@@ -276,25 +280,6 @@ def _status(error: BaseException | None) -> int | None:
     except Exception:  # an error whose attributes raise
         pass
     return None
-
-
-def _captured(answer: Answer, prompt: Prompt, limit: int) -> dict[str, Any]:
-    """Prompt and response: redacted as a whole (pieces of a number may lie in two chunks), then cut."""
-    captured: dict[str, Any] = {}
-    if prompt.input is not None:
-        captured["prompt"], cut = _cut(redact(str(prompt)), limit)
-        captured["prompt_cut"] = cut or None
-    texts = [_cut(redact(str(answer.texts[choice])), limit) for choice in sorted(answer.texts)]
-    captured["response"] = texts[0][0] if len(texts) == 1 else [text for text, _ in texts]
-    captured["response_cut"] = any(cut for _, cut in texts) or None
-    arguments = [_cut(redact(str(tool.arguments)), limit)[0] for tool in answer.tool_calls.values()]
-    captured["tool_arguments"] = arguments or None
-    return {name: value for name, value in captured.items() if value is not None}
-
-
-def _cut(text: Any, limit: int) -> tuple[str, bool]:
-    text = text_of(text)
-    return (text, False) if len(text) <= limit else (text[: limit - 1] + "…", True)
 
 
 def _message(fields: dict[str, Any]) -> str:

@@ -47,7 +47,7 @@ def _bytes_in(chunk: Any) -> bytes | None:
 
 def _event_in(chunk: Any) -> tuple[str, str] | None:
     """The type and data of an event that somebody else has parsed, as httpx-sse does."""
-    name, data = getattr(chunk, "event", None), getattr(chunk, "data", None)
+    name, data = getattr(chunk, "event", chunk), getattr(chunk, "data", None)
     return (name or "", data) if isinstance(data, str) and (name is None or isinstance(name, str)) else None
 
 
@@ -76,12 +76,12 @@ class Wire:
         text = self._decode(raw) if raw is not None else piece
         if not isinstance(text, str):
             return
-        if not self._by_lines and self._rest and self._starts_a_line(text):
+        if not self._by_lines and self._rest and self._starts_a_line(text, is_empty=not (text or raw)):
             self._by_lines = True
             yield from self._lines([self._rest])
             self._rest = ""
         if self._by_lines:
-            yield from self._lines(text.splitlines() or [""])
+            yield from self._lines(_split(text.rstrip("\r\n")))
             return
         whole = self._rest + text
         if not self._in_array and not self._data and whole.lstrip("\ufeff \t\r\n")[:1] == "[":
@@ -101,12 +101,12 @@ class Wire:
         else:
             yield from self._lines([rest.rstrip("\r"), ""])
 
-    def _starts_a_line(self, text: str) -> bool:
+    def _starts_a_line(self, text: str, is_empty: bool) -> bool:
         """Whether what is here is a line, handed on without its end, since this can only be the start of another."""
         if self._in_array or "\n" in self._rest or "\r" in self._rest:
             return False
         if not text:
-            return True
+            return is_empty  # and not a part of a character
         if _FIELD.match(text):
             return _FIELD.match(self._rest) is not None and _is_whole(self._rest)
         return text[0] == "{" and self._rest[0] == "{" and _is_json(self._rest)

@@ -13,7 +13,7 @@ import pytest
 from conftest import recorded
 
 import llmlog
-from llmlog import summary
+from llmlog import captures
 
 ALL = 10_000_000
 Tokens = Callable[[dict[str, Any]], dict[str, int | None]]
@@ -42,7 +42,7 @@ def replay(
     `provider`: what the record should say for a case. `wrong`: ids of the oracles that are wrong, which the test names
     with the reason.
     """
-    monkeypatch.setattr(summary, "redact", lambda value: value)  # what was read is under test here
+    monkeypatch.setattr(captures, "redact", lambda value: value)  # what was read is under test here
     llmlog.configure(capture=ALL)
     replayed: Counter[str] = Counter()
     found: dict[str, Any] = {}

@@ -57,9 +57,12 @@ def fields_of(value: Any) -> Mapping[str, Any]:
     """The fields of a JSON object: a dict as it is, an SDK's object by its attributes, extra ones included."""
     if isinstance(value, Mapping):
         return value
-    own: Mapping[str, Any] = getattr(value, "__dict__", None) or {}
-    extra = getattr(value, "__pydantic_extra__", None)
-    return {**own, **extra} if extra else own
+    try:
+        own: Mapping[str, Any] = getattr(value, "__dict__", None) or {}
+        extra = getattr(value, "__pydantic_extra__", None)
+        return {**own, **extra} if extra else own
+    except Exception:  # an object that does not let itself be looked at
+        return {}
 
 
 def parts(value: Any) -> list[Any] | tuple[Any, ...]:
