@@ -126,6 +126,8 @@ def _read_block(answer: Answer, block: Mapping[str, Any], index: Any) -> None:
     A call of a tool that the provider runs itself (`server_tool_use`, `mcp_tool_use`) asks nothing of the caller: like
     its result it is no tool call of the answer.
     """
+    if not isinstance(index, int):
+        index = None
     if index in answer.tool_calls:  # a message has begun anew, and counts its blocks from 0 again
         answer.tool_calls = {object() if key == index else key: call for key, call in answer.tool_calls.items()}
     kind = block.get("type")
@@ -165,7 +167,7 @@ def _read_delta(answer: Answer, delta: Mapping[str, Any], index: Any) -> None:
             answer.think(thinking)
             answer.has_content()
     elif kind == "input_json_delta":
-        tool_call = answer.tool_calls.get(index)
+        tool_call = answer.tool_calls.get(index if isinstance(index, int) else None)
         if tool_call is not None and (piece := text_in(delta.get("partial_json"))):
             if type(tool_call.arguments) is _AtStart:
                 tool_call.arguments = Text()

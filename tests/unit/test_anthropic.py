@@ -369,3 +369,16 @@ def test_the_quick_way() -> None:
         anthropic.read_chunk(expected, event)
     assert seen(made) == seen(expected)
     assert str(made.texts[0]) == "Hello world!Hello world!"
+
+
+@pytest.mark.parametrize("index", [None, {}, [0], "0", 1.5])
+def test_an_index_that_is_none(calls: Records, index: Any) -> None:
+    """A tool's block whose place is of the wrong type is read all the same."""
+    block = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}
+    delta = {"type": "input_json_delta", "partial_json": '{"a":1}'}
+    events = [
+        {"type": "content_block_start", "index": index, "content_block": block},
+        {"type": "content_block_delta", "index": index, "delta": delta},
+    ]
+    assert list(llmlog.stream(events)) == events
+    assert calls.one()["tool_names"] == ["f"]
