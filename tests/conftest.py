@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import importlib.util
 import os
 import pathlib
@@ -42,6 +43,13 @@ def cases() -> ModuleType:
     loader = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loader)
     return loader
+
+
+def sdk(name: str) -> Any:
+    """An SDK that a test needs; without it the test is skipped, or fails where LLMLOG_REQUIRE names "sdks"."""
+    if "sdks" in os.environ.get("LLMLOG_REQUIRE", "").split(","):
+        return importlib.import_module(name)
+    return pytest.importorskip(name)
 
 
 def recorded(cases: ModuleType, **selection: Any) -> list[Any]:
