@@ -99,14 +99,15 @@ class Answer:
 
     `texts`: the visible answer, refusal included, by choice. `finish_reasons` by choice, in the provider's own words.
     `usage`: the provider's own object, as it came last. `end_mark`: whether the format's own mark of its end was seen.
-    `error`: (type, message, status) of an error that came in the stream. `provider`: who made the answer, where it says
-    so: a library's or a gateway's. `pieces` is the hot path: a chunk that brings
-    nothing but a piece of the first choice's text appends it there; all else goes through `text()`.
+    `hidden`: text that was generated and is no part of the answer, such as arguments for tools that the provider runs
+    itself: it is counted, and has no length of its own. `error`: (type, message, status) of an error that came in the
+    stream. `provider`: who made the answer, where it says so: a library's or a gateway's. `pieces` is the hot path: a
+    chunk that brings nothing but a piece of the first choice's text appends it there; all else goes through `text()`.
     """
 
     __slots__ = (
-        "_content_chunks", "_others", "_text", "content_filtered", "end_mark", "error", "finish_reasons", "model",
-        "pieces", "provider", "reasoning", "refused", "response_id", "service_tier", "tool_calls", "usage",
+        "_content_chunks", "_others", "_text", "content_filtered", "end_mark", "error", "finish_reasons", "hidden",
+        "model", "pieces", "provider", "reasoning", "refused", "response_id", "service_tier", "tool_calls", "usage",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -115,6 +116,7 @@ class Answer:
         self._others: dict[int, Text] | None = None  # the further choices; few streams have any
         self._content_chunks = 0
         self.reasoning = _NO_TEXT
+        self.hidden = _NO_TEXT
         self.tool_calls: Mapping[Any, ToolCall] = _NONE
         self.finish_reasons: Mapping[int, str] = _NONE
         self.model: str | None = None
@@ -167,6 +169,12 @@ class Answer:
         if self.reasoning is _NO_TEXT:
             self.reasoning = Text()
         self.reasoning.add(piece)
+
+    def hide(self, piece: str) -> None:
+        """Append to the hidden text."""
+        if self.hidden is _NO_TEXT:
+            self.hidden = Text()
+        self.hidden.add(piece)
 
     def tool_call(self, key: Any) -> ToolCall:
         """The call of a tool under this key, which is the provider's own."""

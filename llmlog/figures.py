@@ -115,4 +115,4 @@ def _count_output(answer: Answer, model: str | None) -> int:
 
 
 def _texts(answer: Answer) -> list[Text]:
-    return [*answer.texts.values(), answer.reasoning, *(call.arguments for call in answer.tool_calls.values())]
+    return [*answer.texts.values(), answer.reasoning, answer.hidden, *(call.arguments for call in answer.tool_calls.values())]

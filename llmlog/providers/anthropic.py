@@ -21,6 +21,8 @@ _EVENTS = frozenset({
     "content_block_stop", "ping",
 })  # fmt: skip
 
+_RUN_BY_THE_PROVIDER = frozenset({"server_tool_use", "mcp_tool_use"})
+
 _STATUSES = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -123,8 +125,8 @@ class _AtStart(Text):
 def _read_block(answer: Answer, block: Mapping[str, Any], index: Any) -> None:
     """A whole block, or its start.
 
-    A call of a tool that the provider runs itself (`server_tool_use`, `mcp_tool_use`) asks nothing of the caller: like
-    its result it is no tool call of the answer.
+    A call of a tool that the provider runs itself asks nothing of the caller: like its result it is no tool call of the
+    answer. Its arguments were generated all the same.
     """
     if not isinstance(index, int):
         index = None
@@ -138,6 +140,10 @@ def _read_block(answer: Answer, block: Mapping[str, Any], index: Any) -> None:
         if thinking := text_in(block.get("thinking")):
             answer.think(thinking)
             answer.has_content()
+    elif kind in _RUN_BY_THE_PROVIDER:
+        if arguments := block.get("input"):  # of a whole message; in a stream they come in pieces
+            answer.hide(_json(arguments))
+        answer.has_content()
     elif kind == "tool_use":
         tool_call = answer.tool_call(index)
         tool_call.id = text_in(block.get("id")) or None
@@ -167,12 +173,17 @@ def _read_delta(answer: Answer, delta: Mapping[str, Any], index: Any) -> None:
             answer.think(thinking)
             answer.has_content()
     elif kind == "input_json_delta":
+        piece = text_in(delta.get("partial_json"))
+        if not piece:
+            return
         tool_call = answer.tool_calls.get(index if isinstance(index, int) else None)
-        if tool_call is not None and (piece := text_in(delta.get("partial_json"))):
+        if tool_call is None:
+            answer.hide(piece)
+        else:
             if type(tool_call.arguments) is _AtStart:
                 tool_call.arguments = Text()
             tool_call.arguments.add(piece)
-            answer.has_content()
+        answer.has_content()
 
 
 def _read_usage_so_far(answer: Answer, usage: Any) -> None:

@@ -302,7 +302,7 @@ def test_a_whole_message(calls: Records) -> None:
         "end_mark": True,
         "refused": False,
         "error": None,
-        "content_chunks": 5,
+        "content_chunks": 6,
         "text": "Let me look",
         "reasoning": "Hm",
         "tools": [("toolu_1", "now", "{}"), ("toolu_2", "weather", '{"city": "Oslo"}')],
@@ -382,3 +382,19 @@ def test_an_index_that_is_none(calls: Records, index: Any) -> None:
     ]
     assert list(llmlog.stream(events)) == events
     assert calls.one()["tool_names"] == ["f"]
+
+
+def test_a_tool_that_the_provider_runs(calls: Records) -> None:
+    """What was generated for it is counted where no usage tells, and is no tool call of the answer."""
+    block = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+    pieces = ['{"query": "the weather in ', 'Oslo, Bergen and Trondheim"}']
+    events = [
+        {"type": "content_block_start", "index": 0, "content_block": block},
+        *({"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": piece}}
+          for piece in pieces),
+    ]  # fmt: skip
+    assert list(llmlog.stream(events)) == events
+    record = calls.one()
+    assert (record["response_length"], record["content_chunks"]) == (0, 3)
+    assert record["output_tokens"] > 8
+    assert "tool_calls" not in record
