@@ -104,8 +104,9 @@ class Call(Life):
 
     def _read_wire(self, payloads: Iterator[Any]) -> None:
         for payload in payloads:
-            self._read_one(payload)
-            self.answer.pack()
+            if isinstance(payload, (dict, list)) or payload == "[DONE]":  # what is no JSON is no plain text either
+                self._read_one(payload)
+                self.answer.pack()
 
     def ran_out(self) -> None:
         """The source has no more chunks."""

@@ -20,6 +20,8 @@ __all__ = ["MAX_EVENT", "Wire", "is_wire"]
 MAX_EVENT = 32_000_000
 """Characters of one event; a longer one is not read."""
 
+_MAX_LINES = 10_000  # of one object
+
 _FIELD = re.compile(r"(?:data|event|id|retry) ?:|:")
 _EVENTS = re.compile(
     r"\ufeff?(?:data: ?[\[{]|event: ?[\w.-]+[ ]*(?:[\r\n]|$)|(?:id|retry): ?[^\s]+[\r\n]+(?:event|data):|"
@@ -54,16 +56,18 @@ def _event_in(chunk: Any) -> tuple[str, str] | None:
 class Wire:
     """Parses one body. `feed()` takes its next piece, or its next line without an end; both give whole payloads.
 
-    A payload is what the JSON says, or the text where it is none, such as `[DONE]`.
+    A payload is what the JSON says, or the text where it is none, such as `[DONE]`. A body that is one JSON object over
+    several lines, as an error's may be, is one payload.
     """
 
-    __slots__ = ("_by_lines", "_data", "_decode", "_event", "_in_array", "_rest")
+    __slots__ = ("_by_lines", "_data", "_decode", "_event", "_in_array", "_object", "_rest")
 
     def __init__(self) -> None:
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._rest = ""  # what has no end yet: of a line, or of an array's element
         self._data: list[str] = []  # of the event that is being read
         self._event = ""
+        self._object: list[str] = []  # lines of one that is not whole yet
         self._by_lines = False  # each piece is a line
         self._in_array = False
 
@@ -118,12 +122,12 @@ class Wire:
 
     def _lines(self, lines: list[str]) -> Iterator[Any]:
         for line in lines:
-            if not line:
+            if self._object or line[:1] in ("{", "["):  # JSON lines, or an object over several
+                yield from self._gather(line)
+            elif not line:
                 yield from self._dispatch(self._event, "\n".join(self._data))
                 self._event = ""
                 self._data = []
-            elif line[0] in "{[":  # JSON lines
-                yield _payload("", line)
             elif line[0] != ":":
                 name, _, value = line.lstrip("\ufeff").partition(":")
                 value = value[1:] if value[:1] == " " else value
@@ -131,6 +135,22 @@ class Wire:
                     self._data.append(value)
                 elif name == "event":
                     self._event = value
+
+    def _gather(self, line: str) -> Iterator[Any]:
+        if self._object and line[:1] == "{" and _is_json(line):
+            self._object.clear()  # what came before was broken, and this is a line of its own
+        self._object.append(line)
+        if len(self._object) == 1 or line[:1] in ("}", "]"):
+            try:
+                payload = json.loads("\n".join(self._object))
+            except ValueError:
+                pass
+            else:
+                self._object.clear()
+                yield payload
+        if len(self._object) > _MAX_LINES:
+            self._object.clear()
+            raise ValueError(f"an object of more than {_MAX_LINES} lines is not read")
 
     def _dispatch(self, event: str, data: str) -> Iterator[Any]:
         if data:

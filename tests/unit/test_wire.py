@@ -33,6 +33,7 @@ BODIES = {
     "events_after_a_mark": "\ufeff" + SSE + "data:[DONE]\n\n",
     "json_lines": "\n".join(DUMPED) + "\n",
     "json_lines_without_a_last_end": "\r\n".join(DUMPED),
+    "objects_over_lines": "\n".join(json.dumps(payload, ensure_ascii=False, indent=2) for payload in PAYLOADS),
     "json_array": "[" + "\n,\r\n".join(DUMPED) + "\n]\n",
     "json_array_indented": json.dumps(PAYLOADS, indent=2),
 }
@@ -106,6 +107,22 @@ def test_an_error_event() -> None:
     assert parse(['event: error\ndata: {"message": "overloaded"}\n\n']) == [{"error": {"message": "overloaded"}}]
     assert parse(['event: error\ndata: {"error": {"code": 1}}\n\n']) == [{"error": {"code": 1}}]
     assert parse(['event: error\ndata: {"type": "error"}\n\n']) == [{"type": "error"}]
+
+
+def test_a_broken_line(calls: Any) -> None:
+    """What follows it is read, and it is nobody's text."""
+    lines = [line + "\n" for line in ('{"model": "m", "broken', *map(json.dumps, answer("ab")))]
+    assert parse(lines) == [json.loads(line) for line in lines[1:]]
+    assert list(llmlog.stream(iter(lines), provider="openai")) == lines
+    assert (calls.one()["outcome"], calls.one()["response_length"]) == ("completed", 2)
+
+
+def test_an_error_as_a_body(calls: Any) -> None:
+    """A provider's error over several lines, where a stream was asked for."""
+    error = json.dumps({"error": {"message": "no such model", "type": "not_found", "code": 404}}, indent=2)
+    assert "".join(llmlog.stream(error.splitlines(keepends=True), provider="openai")) == error
+    record = calls.one()
+    assert (record["outcome"], record["http_status"], record["error_message"]) == ("error", 404, "no such model")
 
 
 @given(st.lists(st.one_of(st.binary(max_size=30), st.text(max_size=30))))
