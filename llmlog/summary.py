@@ -123,7 +123,7 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
     if outcome == "error" and status is None and answer.error:
         status = answer.error[2]
     refused = status is not None and not call.chunks
-    unread = reader.name == "unknown" and bool(call.chunks or (call.driven and not call.streamed))
+    unread = bool(reader.formats and (call.chunks or (call.driven and not call.streamed)) and _nothing_read(answer))
     if unread:
         notice("unread", "a call's answer came in a form that is not read: its record has no output tokens or text")
     try:
@@ -181,6 +181,11 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
     made.pop("trace_flags", None)
     made.update(event="llm.call", record_id=call.call_id)
     return _level(outcome, ended_by), _message(made), made
+
+
+def _nothing_read(answer: Answer) -> bool:
+    """Whether chunks in no known form have brought nothing, by whichever name they were read."""
+    return not (answer.content_chunks or answer.finish_reasons or answer.error) and answer.usage is None
 
 
 def _layers(call: Facts) -> list[Facts]:
@@ -272,11 +277,13 @@ def _error(error: BaseException | None, answer: Answer) -> dict[str, Any]:
 
 def _status(error: BaseException | None) -> int | None:
     try:
-        for holder in (error, getattr(error, "response", None)):
-            for name in ("status_code", "status"):
-                status = getattr(holder, name, None)
-                if isinstance(status, int) and not isinstance(status, bool) and 400 <= status < 600:
-                    return int(status)
+        response = getattr(error, "response", None)
+        found = [getattr(one, name, None) for one in (error, response) for name in ("status_code", "status", "code")]
+        if isinstance(response, Mapping):  # botocore's
+            found.append(response.get("ResponseMetadata", {}).get("HTTPStatusCode"))
+        for status in found:
+            if isinstance(status, int) and not isinstance(status, bool) and 400 <= status < 600:
+                return int(status)
     except Exception:  # an error whose attributes raise
         pass
     return None

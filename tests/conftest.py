@@ -12,12 +12,16 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
+import hypothesis
 import pytest
 
 import llmlog
 from llmlog import faults, settings
 from llmlog.testing import Captured as Records
 from llmlog.testing import FakeClock as Clock
+
+hypothesis.settings.register_profile("llmlog", deadline=None)  # the machines are shared: no test is timed
+hypothesis.settings.load_profile("llmlog")
 
 
 def pytest_collection_finish() -> None:

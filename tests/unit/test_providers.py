@@ -104,3 +104,14 @@ def test_names() -> None:
         named("opnai")
     with pytest.raises(TypeError, match="5"):
         named(5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("provider", [None, "openai", "anthropic"])
+def test_an_answer_that_nobody_knows(calls: Records, provider: str | None) -> None:
+    """Its length and output are not known, which is not the same as none."""
+    with llmlog.call(provider=provider, model="gpt-4o-mini", input="Hi") as call:
+        call.finish({"unheard": "of"})
+    record = calls.one()
+    assert record["outcome"] == "completed"
+    assert not {"response_length", "output_tokens"} & set(record)
+    assert record["cost_partial"] is True
