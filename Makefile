@@ -19,7 +19,8 @@ lowest: $(VENV)-lowest/.dev
 # The tests that need LiteLLM, which cannot be installed beside the newest openai.
 litellm: $(VENV)-litellm/.dev
 	LLMLOG_REQUIRE="$(if $(LLMLOG_REQUIRE),$(LLMLOG_REQUIRE)$(comma))litellm" \
-		$(VENV)-litellm/bin/python -m pytest tests/integration/test_litellm.py $(ARGS)
+		$(VENV)-litellm/bin/python -m pytest tests/integration/test_litellm.py \
+		tests/integration/test_replay_litellm.py tests/unit/test_litellm_chunks.py $(ARGS)
 
 # Calls with every ending in processes that are killed: about a minute, and ten at the most.
 soak: $(VENV)/.dev

@@ -115,4 +115,5 @@ def _count_output(answer: Answer, model: str | None) -> int:
 
 
 def _texts(answer: Answer) -> list[Text]:
-    return [*answer.texts.values(), answer.reasoning, answer.hidden, *(call.arguments for call in answer.tool_calls.values())]
+    arguments = [call.arguments for call in answer.tool_calls.values()]
+    return [*answer.texts.values(), answer.reasoning, answer.hidden, *arguments]

@@ -16,7 +16,10 @@ from llmlog.answers import Answer, ToolCall
 from llmlog.providers.base import Provider, Read, count, fields_of, parts, text_in
 from llmlog.usage import Usage
 
-__all__ = ["PROVIDER", "read_chunk", "read_response", "read_usage"]
+__all__ = [
+    "PROVIDER", "index_of", "is_from_litellm", "is_text_completion", "read_chunk", "read_head", "read_response",
+    "read_usage",
+]  # fmt: skip
 
 
 def _quick(answer: Answer, chunk: Any) -> Read | None:
@@ -89,7 +92,7 @@ def read_chunk(answer: Answer, chunk: Any) -> Any:
         return None
     fields = fields_of(chunk)
     told_before = answer.usage is not None
-    _read_head(answer, fields)
+    read_head(answer, fields)
     choices = parts(fields.get("choices"))
     content = False
     for position, choice in enumerate(choices):
@@ -109,14 +112,15 @@ def read_chunk(answer: Answer, chunk: Any) -> Any:
 def read_response(answer: Answer, response: Any) -> None:
     """A whole chat completion."""
     fields = fields_of(response)
-    _read_head(answer, fields)
+    read_head(answer, fields)
     for position, choice in enumerate(parts(fields.get("choices"))):
         choice_fields = fields_of(choice)
         _read_choice(answer, choice_fields, fields_of(choice_fields.get("message")), position)
     answer.end_mark = True
 
 
-def _read_head(answer: Answer, fields: Mapping[str, Any]) -> None:
+def read_head(answer: Answer, fields: Mapping[str, Any]) -> None:
+    """What a chunk or a response says beside its choices."""
     if not answer.model:
         answer.model = text_in(fields.get("model")) or None
     if not answer.response_id:
@@ -128,7 +132,7 @@ def _read_head(answer: Answer, fields: Mapping[str, Any]) -> None:
         usage = fields_of(groq).get("usage")
     if usage is not None:
         answer.usage = usage
-    if (error := fields.get("error")) is not None:
+    if (error := fields if fields.get("object") == "error" else fields.get("error")) is not None:
         _read_error(answer, error)
 
 
@@ -140,21 +144,36 @@ def _read_error(answer: Answer, error: Any) -> None:
         return
     fields = fields_of(error)
     kind = text_in(fields.get("type")) or text_in(fields.get("code")) or None
-    status = fields.get("status_code", fields.get("code"))
-    http = status if isinstance(status, int) and 400 <= status < 600 else None
+    http = _first(*(_status(fields.get(name)) for name in ("status_code", "status", "code")))
     answer.error = (kind, text_in(fields.get("message")) or None, http)
+
+
+def _status(value: Any) -> int | None:
+    """An HTTP status, which some servers write as text."""
+    if isinstance(value, str) and len(value) == 3 and value.isascii() and value.isdigit():
+        value = int(value)
+    return value if isinstance(value, int) and 400 <= value < 600 else None
+
+
+def index_of(choice: Mapping[str, Any], position: int) -> int:
+    """Which of the choices it is: as it says, or by its place."""
+    index = choice.get("index")
+    return position if isinstance(index, bool) or not isinstance(index, int) else index
 
 
 def _read_choice(answer: Answer, choice: Mapping[str, Any], message: Mapping[str, Any], position: int) -> bool:
     """One choice's delta, or whole message; True where it brought any content."""
-    index = choice.get("index")
-    if isinstance(index, bool) or not isinstance(index, int):
-        index = position
+    index = index_of(choice, position)
     if finish_reason := text_in(choice.get("finish_reason")):
         answer.finish(index, finish_reason)
         answer.content_filtered |= finish_reason == "content_filter"
+    if results := choice.get("content_filter_results") or choice.get("content_filter_result"):
+        found_by = map(fields_of, fields_of(results).values())  # by category, safe ones included
+        answer.content_filtered |= any(one.get("filtered") is True for one in found_by)
     if (usage := choice.get("usage")) is not None and answer.usage is None:
         answer.usage = usage
+    if (error := choice.get("error")) is not None:
+        _read_error(answer, error)
     if not message:
         return False
     found = False
@@ -164,6 +183,11 @@ def _read_choice(answer: Answer, choice: Mapping[str, Any], message: Mapping[str
     if refusal := text_in(message.get("refusal")):
         answer.text(index).add(refusal)
         answer.refused = found = True
+    if audio := message.get("audio"):  # speech, and its words as text
+        spoken = fields_of(audio)
+        if words := text_in(spoken.get("transcript")):
+            answer.text(index).add(words)
+        found |= bool(words or spoken.get("data"))
     if reasoning := _reasoning(message):
         answer.think(reasoning)
         found = True
@@ -211,10 +235,16 @@ def _read_tool_call(answer: Answer, fields: Mapping[str, Any], choice: int, plac
     else:  # a server that gives neither: a further piece of the last one, or the one at the same place
         known = [k for k in answer.tool_calls if k[0] == choice]
         key = known[-1] if known and place == 0 else (choice, place)
+    function = fields_of(fields.get("function"))
+    known_call = answer.tool_calls.get(key)
+    if known_call is not None and call_id and known_call.id not in (None, call_id) and function.get("name"):
+        # Another call under the same index: some servers, and Mistral's SDK, give 0 to each.
+        moved = (choice, known_call.id)
+        answer.tool_calls = {moved if k == key else k: one for k, one in answer.tool_calls.items()}
     tool_call = answer.tool_call(key)
     if call_id and tool_call.id is None:
         tool_call.id = call_id
-    _read_function(tool_call, fields_of(fields.get("function")))
+    _read_function(tool_call, function)
 
 
 def _read_function(tool_call: ToolCall, function: Mapping[str, Any]) -> None:
@@ -232,15 +262,27 @@ def _read_function(tool_call: ToolCall, function: Mapping[str, Any]) -> None:
 
 
 def read_usage(raw: Any) -> Usage | None:
-    """`prompt_tokens` includes the cached ones, `completion_tokens` the reasoning: our meaning already."""
+    """`prompt_tokens` includes the cached ones, `completion_tokens` the reasoning: our meaning already.
+
+    But for the servers whose total says that the reasoning comes on top (xAI's).
+    """
     fields = fields_of(raw)
     prompt = fields_of(fields.get("prompt_tokens_details"))
     completion = fields_of(fields.get("completion_tokens_details"))
+    asked, answered = count(fields.get("prompt_tokens")), count(fields.get("completion_tokens"))
+    reasoning = _first(count(completion.get("reasoning_tokens")), count(fields.get("reasoning_tokens")))
+    if asked is not None and answered is not None and reasoning:
+        answered += reasoning if count(fields.get("total_tokens")) == asked + answered + reasoning else 0
     usage = Usage(
-        input_tokens=count(fields.get("prompt_tokens")),
-        output_tokens=count(fields.get("completion_tokens")),
+        input_tokens=asked,
+        output_tokens=answered,
         cache_read_tokens=_first(count(prompt.get("cached_tokens")), count(fields.get("prompt_cache_hit_tokens"))),
-        reasoning_tokens=_first(count(completion.get("reasoning_tokens")), count(fields.get("reasoning_tokens"))),
+        cache_write_tokens=count(prompt.get("cache_write_tokens")),
+        reasoning_tokens=reasoning,
+        input_audio_tokens=count(prompt.get("audio_tokens")),
+        output_audio_tokens=count(completion.get("audio_tokens")),
+        input_image_tokens=count(prompt.get("image_tokens")),
+        output_image_tokens=count(completion.get("image_tokens")),
     )
     return usage if usage.input_tokens is not None or usage.output_tokens is not None else None
 
@@ -249,20 +291,43 @@ def _first(*counts: int | None) -> int | None:
     return next((found for found in counts if found is not None), None)
 
 
+def is_text_completion(chunk: object) -> bool:
+    """Whether it is a completion from before chat, which has choices too: by its name, or by what they hold."""
+    fields = fields_of(chunk)
+    kind = fields.get("object")
+    if kind == "text_completion" or str(kind).startswith("chat."):
+        return kind == "text_completion"
+    choices = parts(fields.get("choices"))
+    first = fields_of(choices[0]) if choices else {}
+    return isinstance(first.get("text"), str) and "delta" not in first and "message" not in first
+
+
+def is_from_litellm(chunk: object) -> bool:
+    """Whether LiteLLM has made it: the same format, with a word on whose answer it is, and a module of its own here."""
+    if isinstance(chunk, Mapping):
+        kind, told = chunk.get("object"), "provider_specific_fields" in chunk
+    else:
+        kind = getattr(chunk, "object", None)
+        told = "custom_llm_provider" in fields_of(getattr(chunk, "_hidden_params", None))
+    return told and str(kind).startswith("chat.completion")
+
+
 def _matches(chunk: object) -> bool:
     if isinstance(chunk, Mapping):
         kind = chunk.get("object")
-        return ("choices" in chunk and kind != "text_completion") or str(kind).startswith("chat.completion")
-    return hasattr(chunk, "choices") and getattr(chunk, "object", None) != "text_completion"
+        said = "choices" in chunk or kind == "error" or str(kind).startswith("chat.completion")
+    else:
+        said = hasattr(chunk, "choices")
+    return said and not is_text_completion(chunk) and not is_from_litellm(chunk)
 
 
 PROVIDER = Provider(
     name="openai",
     names=(
         "openai", "azure", "azure_openai", "azure_ai", "azure.ai.openai", "azure.ai.inference", "alibaba", "cerebras",
-        "cloudflare", "databricks", "deepseek", "fireworks", "github", "gpustack", "groq", "huggingface", "litellm",
-        "litellm_proxy", "lmstudio", "mistral", "mistral_ai", "ollama", "moonshot", "nvidia", "openrouter", "perplexity",
-        "sambanova", "snowflake", "together", "vercel", "vllm", "writer", "x_ai", "xai", "zai",
+        "cloudflare", "databricks", "deepseek", "fireworks", "github", "gpustack", "groq", "huggingface",
+        "litellm_proxy", "lmstudio", "moonshot", "nvidia", "openrouter", "perplexity", "sambanova", "snowflake",
+        "together", "vercel", "vllm", "writer", "x_ai", "xai", "zai",
     ),
     matches=_matches,
     chunk=read_chunk,

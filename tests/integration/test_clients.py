@@ -299,9 +299,9 @@ def test_wrong_options(base_url: str) -> None:
 )
 def test_providers_by_their_address(url: str, provider: str) -> None:
     """Which provider it is, is told by the client's base URL."""
-    from llmlog.clients import _provider
+    from llmlog.clients.openai import provider_of
 
     with openai.OpenAI(api_key="sk-test", base_url=url) as client:
-        assert _provider(client) == provider
+        assert provider_of(client) == provider
     with openai.AzureOpenAI(api_key="k", azure_endpoint="https://me.example.com", api_version="1") as azure:
-        assert _provider(azure) == "azure"
+        assert provider_of(azure) == "azure"

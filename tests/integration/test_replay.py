@@ -14,11 +14,10 @@ from typing import Any
 
 import pytest
 import replaying
-from conftest import recorded
+from conftest import recorded, sdk
 from replaying import ALL, first, messages, parsed, replay
 
-openai = pytest.importorskip("openai")
-anthropic = pytest.importorskip("anthropic")
+openai, anthropic = sdk("openai"), sdk("anthropic")
 
 import llmlog  # noqa: E402 - after the skips
 
@@ -58,10 +57,16 @@ class API:
 
 def chat_tokens(usage: dict[str, Any]) -> dict[str, int | None]:
     completion, prompt = usage.get("completion_tokens_details") or {}, usage.get("prompt_tokens_details") or {}
+    reasoning, output = (
+        first(completion.get("reasoning_tokens"), usage.get("reasoning_tokens")),
+        usage["completion_tokens"],
+    )
+    if reasoning and usage.get("total_tokens") == usage["prompt_tokens"] + output + reasoning:
+        output += reasoning  # xAI's, by its own total
     return {
         "input_tokens": usage.get("prompt_tokens"),
-        "output_tokens": usage.get("completion_tokens"),
-        "reasoning_tokens": first(completion.get("reasoning_tokens"), usage.get("reasoning_tokens")),
+        "output_tokens": output,
+        "reasoning_tokens": reasoning,
         "cache_read_tokens": first(prompt.get("cached_tokens"), usage.get("prompt_cache_hit_tokens")),
     }
 

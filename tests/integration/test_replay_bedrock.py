@@ -12,10 +12,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from conftest import Records, recorded
+from conftest import Records, recorded, sdk
 from replaying import first, replay, watch
 
-boto3 = pytest.importorskip("boto3")
+boto3 = sdk("boto3")
 
 from botocore.awsrequest import AWSResponse  # noqa: E402 - after the skip
 from botocore.eventstream import EventStream  # noqa: E402

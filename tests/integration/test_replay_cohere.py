@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import replaying
-from conftest import Records
+from conftest import Records, sdk
 from replaying import first, messages, parsed, replay
 
-cohere = pytest.importorskip("cohere")
+cohere = sdk("cohere")
 
 import httpx  # noqa: E402 - after the skip: the SDK's own
 

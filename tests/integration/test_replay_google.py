@@ -15,14 +15,14 @@ from typing import Any
 import httpx
 import pytest
 import replaying
-from conftest import recorded
+from conftest import recorded, sdk
 from replaying import replay
 
 import llmlog
 from llmlog import providers
 from llmlog.answers import Answer
 
-genai = pytest.importorskip("google.genai")
+genai = sdk("google.genai")
 
 PARTIAL = "arguments that come value by value (`partialArgs`): the oracle has the empty object that they start with"
 UNCOUNTED = "its usage has no count of the prompt: llmlog counts that itself, and says that the figures are mixed"

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import replaying
-from conftest import Records
+from conftest import Records, sdk
 from replaying import messages, replay
 
-mistralai = pytest.importorskip("mistralai.client")
+mistralai = sdk("mistralai.client")
 
 import httpx2 as httpx  # noqa: E402 - after the skip: the SDK's own
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import replaying
-from conftest import Records, recorded
+from conftest import Records, recorded, sdk
 from replaying import replay
 
-ollama = pytest.importorskip("ollama")
+ollama = sdk("ollama")
 
 import httpx  # noqa: E402 - after the skip: the SDK's own
 

@@ -8,7 +8,9 @@ from typing import Any, assert_type
 
 import anthropic
 import openai
+from anthropic.resources.messages import AsyncMessages
 from anthropic.types import RawMessageStreamEvent
+from google import genai
 from openai.types.chat import ChatCompletionChunk
 
 import llmlog
@@ -36,6 +38,10 @@ async def check(
     # A wrapped client is the client; a wrapped SDK stream is the SDK's stream.
     assert_type(llmlog.wrap(openai.OpenAI()), openai.OpenAI)
     assert_type(llmlog.unwrap(openai.AsyncOpenAI()), openai.AsyncOpenAI)
+    assert_type(llmlog.wrap(openai.AzureOpenAI(), ask_usage=True, team="search"), openai.AzureOpenAI)
+    assert_type(llmlog.wrap(anthropic.Anthropic()), anthropic.Anthropic)
+    assert_type(llmlog.wrap(anthropic.AsyncAnthropic()).messages, AsyncMessages)
+    assert_type(llmlog.wrap(genai.Client()), genai.Client)
     assert_type(llmlog.stream(sdk), openai.Stream[ChatCompletionChunk])
     assert_type(llmlog.stream(asdk), openai.AsyncStream[ChatCompletionChunk])
     assert_type(llmlog.stream(messages), anthropic.Stream[RawMessageStreamEvent])

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import Records, answer
+from conftest import Records, answer, sdk
 
 import llmlog
 from llmlog import providers
@@ -17,7 +17,7 @@ from llmlog.answers import MAX_TEXT, Answer
 from llmlog.providers import google
 from llmlog.usage import Usage
 
-types = pytest.importorskip("google.genai.types")
+types = sdk("google.genai.types")
 
 
 def chunk(*parts: Any, finish: str | None = None, index: int | None = None, usage: Any = None, **fields: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Records
+from conftest import Records, sdk
 
 import llmlog
 from llmlog import providers
@@ -37,7 +37,7 @@ def test_embeddings(calls: Records, response: dict[str, Any], tokens: int) -> No
 
 def test_the_client(calls: Records) -> None:
     """The client's own object is known and read as well."""
-    genai = pytest.importorskip("google.genai")
+    genai = sdk("google.genai")
     transport = httpx.MockTransport(lambda request: httpx.Response(200, json=PREDICTIONS))
     options = genai.types.HttpOptions(httpx_client=httpx.Client(transport=transport))
     client = genai.Client(api_key="test", vertexai=True, http_options=options)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pydantic
 import pytest
-from conftest import Records, answer
+from conftest import Records, answer, sdk
 
 import llmlog
 from llmlog import providers
@@ -15,7 +15,7 @@ from llmlog.answers import Answer
 from llmlog.providers import interactions
 from llmlog.usage import Usage
 
-sdk = pytest.importorskip("google.genai.interactions")
+library = sdk("google.genai.interactions")
 
 USAGE = {"total_input_tokens": 5, "total_output_tokens": 3, "total_thought_tokens": 4, "total_cached_tokens": 2,
          "total_tool_use_tokens": 6, "total_tokens": 18}  # fmt: skip
@@ -57,7 +57,7 @@ HELLO = [CREATED, WORKING, start("model_output"), text("Hello"), text(" world"),
 
 def objects(events: list[dict[str, Any]]) -> list[Any]:
     """The same as the SDK's objects, those of events that it does not know included."""
-    adapter: Any = pydantic.TypeAdapter(sdk.InteractionSSEEvent)
+    adapter: Any = pydantic.TypeAdapter(library.InteractionSSEEvent)
     return [adapter.validate_python(one) for one in events]
 
 
