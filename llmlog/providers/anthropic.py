@@ -132,7 +132,7 @@ def _read_block(answer: Answer, block: Mapping[str, Any], index: Any) -> None:
         index = None
     if index in answer.tool_calls:  # a message has begun anew, and counts its blocks from 0 again
         answer.tool_calls = {object() if key == index else key: call for key, call in answer.tool_calls.items()}
-    kind = block.get("type")
+    kind = text_in(block.get("type"))
     if kind == "text":
         if text := text_in(block.get("text")):
             answer.pieces.append(text)

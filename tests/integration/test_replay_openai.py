@@ -261,7 +261,7 @@ def test_cut_records(cases: ModuleType, calls: Any, api: API) -> None:
     for case in recorded(cases, **api.cases):
         payloads = case.payloads()
         places = [place for place, payload in enumerate(payloads) if not str(payload.get("type")).endswith("delta")]
-        for place in [*places[1:-1:7], len(payloads) - 1]:
+        for place in [*places[1 : -1 : max(1, len(places) // 3)], len(payloads) - 1]:
             calls.records.clear()
             assert list(llmlog.stream(payloads[:place])) == payloads[:place]
             record = calls.one()
