@@ -77,6 +77,7 @@ def faults_expected() -> Iterator[dict[str, int]]:
     yield expected
     gc.collect()
     llmlog.flush()
+    gc.freeze()  # as above: what this test has imported, the next one's collections need not look at
     settings.change(**{name: getattr(before, name) for name in before.__slots__})
     now = faults.counts()
     assert {where: n - counted.get(where, 0) for where, n in now.items() if n != counted.get(where, 0)} == expected
