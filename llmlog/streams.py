@@ -313,8 +313,9 @@ def stream(
     """`source`, wrapped: the chunks of one LLM call, handed on unchanged, and one record when it ends, however it ends.
 
     `source`: any sync or async iterable of chunks that is already there (the clock starts now): an SDK's stream
-    object, or an iterator of SDK chunks, of the raw JSON as dicts, or of text. `provider`: whose chunks they are,
-    where their type does not tell. `model`, `input` (messages or prompt) and `tools`: for counting and pricing where
+    object, or an iterator of SDK chunks, of the raw JSON as dicts, of LangChain's or LiteLLM's chunks, of a body's
+    lines or pieces as httpx and aiohttp hand them on, or of text. `provider`: whose chunks they are, where their type
+    does not tell. `model`, `input` (messages or prompt) and `tools`: for counting and pricing where
     the provider sends no usage. `fields`: more fields of the record. UsageTypeError for a source that cannot be
     iterated (an awaitable: await it), UsageValueError for an unknown provider.
     """

@@ -7,13 +7,14 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
 from functools import cache
 from types import ModuleType
 from typing import Any
 
+import hypothesis
 import pytest
 from conftest import recorded
+from hypothesis import strategies as st
 
 import llmlog
 from llmlog import faults
@@ -92,7 +93,7 @@ def test_cut_at_every_event(cases: ModuleType, calls: Any, capsys: pytest.Captur
 
 
 def mutated(chunks: list[Any], chance: random.Random) -> list[Any]:
-    """The same stream with one thing changed: a field gone, null, of another type, an event nobody knows."""
+    """The same with one thing changed: a field gone, null, of another type, an event nobody knows."""
     changed = list(chunks)
     target: Any = {}
     if changed:
@@ -112,25 +113,33 @@ def mutated(chunks: list[Any], chance: random.Random) -> list[Any]:
     return changed
 
 
-def mutations(chunks: list[Any], chance: random.Random) -> Iterator[list[Any]]:
-    for _ in range(4):
-        yield mutated(chunks[:40], chance)  # the beginning of a long one, and its end
-        yield mutated(chunks[-10:], chance)
-
-
 def test_mutated(cases: ModuleType, calls: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever is in a chunk, the consumer gets it, the record comes, and none of our readers raises."""
-    before, chance, streams = faults.counts(), random.Random(2), 0
-    for case, chunks in every(cases):
-        for changed in mutations(chunks, chance):
-            provider = chance.choice((case.meta["provider"], None))
-            got = list(llmlog.stream(iter(changed), provider=provider))
-            assert all(one is other for one, other in zip(got, changed, strict=True)), case.id
-            assert recorded_now(calls)["outcome"] in ("completed", "incomplete", "error"), case.id
-            streams += 1
+    before, streams = faults.counts(), 0
+
+    @hypothesis.settings(max_examples=2000, database=None)
+    @hypothesis.given(
+        st.sampled_from(every(cases)),
+        st.randoms(use_true_random=False),
+        st.booleans(),
+        st.booleans(),
+        st.integers(1, 3),
+    )
+    def mutate(one: Any, chance: random.Random, from_its_end: bool, named: bool, times: int) -> None:
+        nonlocal streams
+        case, chunks = one
+        changed = chunks[-10:] if from_its_end else chunks[:40]
+        for _ in range(times):
+            changed = mutated(changed, chance)
+        got = list(llmlog.stream(iter(changed), provider=case.meta["provider"] if named else None))
+        assert all(one is other for one, other in zip(got, changed, strict=True)), case.id
+        assert recorded_now(calls)["outcome"] in ("completed", "incomplete", "error"), case.id
+        assert {where: n for where, n in faults.counts().items() if n != before.get(where, 0)} == {}
+        streams += 1
+
+    mutate()
     with capsys.disabled():
         print(f"\n{streams} mutated streams, each delivered and recorded")
-    assert {where: n for where, n in faults.counts().items() if n != before.get(where, 0)} == {}
 
 
 def test_one_format_each(cases: ModuleType) -> None:
