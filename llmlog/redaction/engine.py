@@ -79,6 +79,7 @@ class Redactor:
         self._finders = [(f"<{name.upper()}>", find) for name, find in detectors.items()] + self._own
         if keys:
             self._finders.insert(0, (REDACTED, partial(pairs, stems=_stems(keys), judge=self._judge)))
+        self._kinds = {REDACTED: "key", **{f"<{name.upper()}>": name for name in [*patterns, *detectors]}}
         self._known: dict[str, tuple[bool, str]] = {}
         self.mark = os.urandom(8).hex()
 
@@ -88,6 +89,16 @@ class Redactor:
             return self._text(text if type(text) is str else text_of(text))
         except Exception as error:
             return _withheld(error)
+
+    def find(self, text: str) -> list[tuple[int, int, str]]:
+        """Where `text()` would replace something: `(start, end, kind)`, in order, none over another.
+
+        The kind is a detector's name, a pattern's, or "key" for the value of a telling name. Unlike `text()` it
+        raises what a pattern raises: nothing gets out of it that could be withheld.
+        """
+        finders = self._own if self._is_inert(text) else self._finders
+        spans = [(start, end, word) for word, find in finders for start, end in find(text)]
+        return [(start, end, self._kinds[word]) for start, end, word in _merged(spans)] if spans else []
 
     def value(self, value: Any) -> Any:
         """The same object where nothing was found in it at any depth, a redacted plain copy otherwise."""

@@ -76,6 +76,15 @@ def test_clean_text_is_the_same_object() -> None:
     assert redactor.value(value) is value
 
 
+def test_find() -> None:
+    """The places that would be replaced, in order, each with its kind."""
+    text = f"token=7 {MAIL} paid {CARD}, password=x"
+    kinds = [(text[start:end], kind) for start, end, kind in redactor.find(text)]
+    assert kinds == [(MAIL, "email"), (str(CARD), "card"), ("x", "key")]
+    assert redactor.find("nothing here") == []
+    assert Redactor(patterns={"Ticket": "T-[0-9]+"}).find("on T-12") == [(3, 7, "Ticket")]
+
+
 def test_findings_that_overlap_become_one() -> None:
     """A place that two kinds claim is replaced once, by the word of the longer."""
     assert redactor.text("https://bob:s3cret@203.0.113.9/") == "https://bob:<API_KEY>@<IP>/"
