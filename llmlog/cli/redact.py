@@ -110,10 +110,10 @@ def _redactor(
 
 
 def _of(kind: type[Any], options: dict[str, Any], name: str) -> Any:
-    value = options.get(name)
-    if value is not None and not isinstance(value, kind):
+    value = options.get(name, kind())
+    if not isinstance(value, kind):
         raise UsageTypeError(f"{name} is a {kind.__name__} in a configuration, got {shown(value)}")
-    return value or ()
+    return value
 
 
 def _pattern(given: str) -> tuple[str, str]:
@@ -212,7 +212,7 @@ class _Run:
             self._write(piece.clean)
             withheld += any(kind == "withheld" for _, kind in piece.found)
         if withheld:
-            self._fail(name, f"{amount(withheld, 'line')} could not be redacted, and went")
+            self._fail(name, f"what could not be redacted is withheld, in {amount(withheld, 'line')}")
 
     def _count(self, found: Counter[str]) -> None:
         self.counts += found
