@@ -26,7 +26,7 @@ LAYERS = [
     "events", "config", "filters", "formatters",
     "handlers.jsonlines", "handlers", "middleware.asgi", "middleware",
     "testing.scripts", "testing.wire", "testing.openai", "testing.anthropic", "testing.chains", "testing.answering",
-    "testing.servers", "testing.captured", "testing.clocks", "testing.plugin", "testing",
+    "testing.servers", "testing.captured", "testing.canaries", "testing.clocks", "testing.plugin", "testing",
     "cli.terminal", "cli.objects", "cli.lines", "cli.files", "cli.recover", "cli.redact", "cli", "__main__",
 ]  # fmt: skip
 DOORS = {
