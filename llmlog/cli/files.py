@@ -151,13 +151,13 @@ class Replacement:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self._file.close()
-        except OSError:  # the disk is full: told already, and the file goes anyhow
-            pass
-        finally:
-            if self._beside:
-                os.unlink(self._beside)
+        for one in (self._lines, self._file):
+            try:
+                one.close()
+            except OSError:  # the disk is full: told already, and the file goes anyhow
+                pass
+        if self._beside:
+            os.unlink(self._beside)
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:
