@@ -176,14 +176,16 @@ class _Run:
     def check(self, name: str, source: Source) -> None:
         """Count what is found, and note the places."""
         found: Counter[str] = Counter()
-        for piece in pieces(source.lines, self._redactor):
-            if piece.found:
-                found.update(kind for _, kind in piece.found)
-                for number, kind in dict.fromkeys(piece.found):
-                    self._place_count += 1
-                    if len(self._places) < self._max_places:
-                        self._places.append(f"{visible(name)}:{number}: {kind}")
-        self._count(found)
+        try:
+            for piece in pieces(source.lines, self._redactor):
+                if piece.found:
+                    found.update(kind for _, kind in piece.found)
+                    for number, kind in dict.fromkeys(piece.found):
+                        self._place_count += 1
+                        if len(self._places) < self._max_places:
+                            self._places.append(f"{visible(name)}:{number}: {kind}")
+        finally:  # of a file that breaks off, too
+            self._count(found)
 
     def rewrite(self, name: str, source: Source) -> None:
         """Put a redacted file in the place of this one, where something was found."""
@@ -250,12 +252,11 @@ class _Run:
 
     def sum_up(self, what_became: str) -> None:
         """How much was found, in one line."""
-        read = len(self._files) - self.failed
         if self.counts:
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.counts.most_common())
-            tell(f"{what_became} in {self._changed:,} of {amount(read, 'file')}: {kinds}")
-        elif read:
-            tell(f"nothing to redact in {amount(read, 'file')}")
+            tell(f"{what_became} in {self._changed:,} of {amount(len(self._files), 'file')}: {kinds}")
+        elif self.failed < len(self._files):
+            tell(f"nothing to redact in {amount(len(self._files) - self.failed, 'file')}")
 
 
 def _is_stdout(status: os.stat_result, stdout: BinaryIO) -> bool:

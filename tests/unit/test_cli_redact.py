@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import pathlib
+import random
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from llmlog.redaction import WITHHELD, Redactor
 MAIL = "ann@example.com"
 LINES = f'from {MAIL}\nfine\n{{"password": "hunter2", "n": 1.10, "m": "{MAIL}"}}\n'
 CLEAN = 'from <EMAIL>\nfine\n{"password": "<REDACTED>", "n": 1.10, "m": "<EMAIL>"}\n'
+NOISE = random.Random(1).randbytes(300_000)
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX only")
 
 
@@ -74,7 +76,7 @@ def test_gzip_to_stdout(tmp_path: pathlib.Path) -> None:
 def test_files_that_cannot_be_read(log: pathlib.Path, tmp_path: pathlib.Path, arguments: tuple[str, ...]) -> None:
     """One line for each on stderr, exit code 2; the others are done."""
     torn = tmp_path / "torn.gz"
-    torn.write_bytes(gzip.compress(os.urandom(1000))[:-20])
+    torn.write_bytes(gzip.compress(NOISE[:1000])[:-20])
     broken = tmp_path / "broken.gz"
     broken.write_bytes(b"\x1f\x8b\x08" + bytes(7) + b"\xff" * 50)
     xz = tmp_path / "app.log.xz"
@@ -94,9 +96,8 @@ def test_files_that_cannot_be_read(log: pathlib.Path, tmp_path: pathlib.Path, ar
     assert {path: path.read_bytes() for path in before} == before
     assert names(tmp_path) == sorted(["app.log", *(path.name for path in before)])
     if arguments:
-        assert told[len(bad) :] == [
-            f"llmlog: {'redacted' if '--in-place' in arguments else 'would be redacted'} in 1 of 1 file: 2 email, 1 key"
-        ]
+        became = "redacted" if "--in-place" in arguments else "would be redacted"
+        assert told[len(bad) :] == [f"llmlog: {became} in 1 of 8 files: 2 email, 1 key"]
     else:
         assert done.stdout.endswith(CLEAN)
 
@@ -247,6 +248,15 @@ def test_check(log: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert "ann" not in done.output
     assert "hunter2" not in done.output
     assert log.read_text() == LINES
+
+
+def test_check_of_a_file_that_breaks_off(tmp_path: pathlib.Path) -> None:
+    """What was found up to there is told."""
+    path = tmp_path / "torn.gz"
+    path.write_bytes(gzip.compress(f"{MAIL}\n".encode() + NOISE)[:-1000])
+    done = run("--check", path)
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (2, f"{path}:1: email")
+    assert "ended before" in done.stderr.splitlines()[0]
 
 
 def test_check_of_clean_files(log: pathlib.Path) -> None:
