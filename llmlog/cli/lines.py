@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from llmlog.cli.objects import found_in, parsed, rewritten
@@ -37,6 +37,7 @@ def pieces(source: io.BufferedIOBase, redactor: Redactor) -> Iterator[Piece]:
     """All of `source`, in order: the pieces' `data` joined are what it holds."""
     number = 0
     key: _PrivateKey | None = None
+    fields = _KeyInFields()
     while line := source.readline(_PART):
         number += 1
         is_whole = line.endswith(b"\n") or len(line) < _PART
@@ -51,7 +52,7 @@ def pieces(source: io.BufferedIOBase, redactor: Redactor) -> Iterator[Piece]:
         if not is_whole:
             yield from _long(line, source, redactor, number)
         elif json:
-            yield _json(line, text, *json, redactor, number)
+            yield _json(line, text, *json, redactor, number, fields.leads(json[0]))
         elif key or _begins_key(text):
             key = key or _PrivateKey(number, text)
             key.add(text)
@@ -64,10 +65,12 @@ def pieces(source: io.BufferedIOBase, redactor: Redactor) -> Iterator[Piece]:
         yield key.piece(redactor)
 
 
-def _json(data: bytes, text: str, value: object, begin: int, redactor: Redactor, number: int) -> Piece:
-    if redactor.value(value) is value:
+def _json(
+    data: bytes, text: str, value: object, begin: int, redactor: Redactor, number: int, leads: Mapping[str, str]
+) -> Piece:
+    if not leads and redactor.value(value) is value:
         return Piece(data, data, [])
-    clean, kinds = rewritten(text, begin, redactor)
+    clean, kinds = rewritten(text, begin, redactor, leads)
     return Piece(data, _encoded(clean), [(number, kind) for kind in kinds]) if kinds else Piece(data, data, [])
 
 
@@ -145,6 +148,32 @@ class _PrivateKey:
         """All lines that are held."""
         text = "".join(self._lines)
         return _text(_encoded(text), text, redactor, self._number)
+
+
+class _KeyInFields:
+    """A key whose lines are one field of objects that follow each other, as in the logs of containers."""
+
+    def __init__(self) -> None:
+        self._key: _PrivateKey | None = None
+        self._name = ""
+        self._lead = ""
+
+    def leads(self, value: object) -> Mapping[str, str]:
+        """What the fields of this object are read after: the beginning of the key, where one goes on in it."""
+        fields = value if isinstance(value, dict) else {}
+        text = fields.get(self._name)
+        made = {}
+        if self._key and isinstance(text, str) and self._key.goes_on(text):
+            made = {self._name: self._lead}
+            self._key.add(text)
+        if not made or (self._key and self._key.is_over):
+            self._key = None
+        for name, text in fields.items():
+            if isinstance(text, str) and _begins_key(text):
+                self._key, self._name = _PrivateKey(0, text), name
+                self._lead = text[text.rfind("-----BEGIN ") :].splitlines()[0] + "\n"
+                break
+        return made
 
 
 # Lines of any length ---------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from llmlog.redaction import WITHHELD, Redactor
@@ -74,8 +75,11 @@ class _Level:
         return clean
 
 
-def rewritten(text: str, at: int, redactor: Redactor) -> tuple[str, list[str]]:
-    """The line redacted, and the kinds of what was found. `text` is one that `parsed()` took, from `at` on."""
+def rewritten(text: str, at: int, redactor: Redactor, leads: Mapping[str, str]) -> tuple[str, list[str]]:
+    """The line redacted, and the kinds of what was found. `text` is one that `parsed()` took, from `at` on.
+
+    `leads`: for fields of the outermost object, what earlier lines have put in front of their text.
+    """
     pieces: list[str] = []
     kinds: list[str] = []
     written = 0
@@ -94,16 +98,21 @@ def rewritten(text: str, at: int, redactor: Redactor) -> tuple[str, list[str]]:
             levels.pop()
         else:
             value, at = _DECODER.raw_decode(text, begin)
+            lead = ""
             if level.wants_key:
                 clean: Any = level.key(value, redactor.text(value))
                 its_name = None
             else:
                 its_name = level.name
-                clean = redactor.value(value) if its_name is None else redactor.field(its_name, value)
+                lead = leads.get(its_name or "", "") if len(levels) == 2 and isinstance(value, str) else ""
+                if lead:
+                    clean = _after(lead, value, redactor)
+                else:
+                    clean = redactor.value(value) if its_name is None else redactor.field(its_name, value)
             if clean is not value and not (type(clean) is type(value) and clean == value):
                 pieces += (text[written:begin], _dumped(clean, text[begin:at]))
                 written = at
-                kinds += _kinds(redactor, its_name, value, clean)
+                kinds += _kinds(redactor, its_name, f"{lead}{value}" if lead else value, clean)
         if len(levels) == 1:
             return "".join(pieces) + text[written:], kinds
 
@@ -111,6 +120,12 @@ def rewritten(text: str, at: int, redactor: Redactor) -> tuple[str, list[str]]:
 def _goes(redactor: Redactor, name: str | None) -> bool:
     """Whether the values of this name go, whatever they are."""
     return name is not None and redactor.field(name, _PROBE) is not _PROBE
+
+
+def _after(lead: str, text: str, redactor: Redactor) -> str:
+    """`text` redacted as what it is after `lead`, which is not in the result, nor is it lost with the text's end."""
+    clean = redactor.text(lead + text).removeprefix(lead)
+    return f"{clean}\n" if text.endswith("\n") and not clean.endswith("\n") else clean
 
 
 def _dumped(value: Any, before: str) -> str:

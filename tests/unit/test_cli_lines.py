@@ -206,6 +206,22 @@ def test_an_object_after_a_key_that_is_cut() -> None:
     assert redacted(f'{BEGIN}\n{BODY}\n{{"password": [1]}}\n')[0] == b'<API_KEY>\n{"password": "<REDACTED>"}\n'
 
 
+def test_a_key_in_the_objects_of_a_container() -> None:
+    """One line of it in each: all of them are found, and the objects that come after it are as they were."""
+    texts = ["before", f"bad: {BEGIN}", BODY, BODY, "MIIEpAI=", END, "after", BODY, f"{BEGIN}\\n{BODY}\\n{END}", BODY]
+    log = [f'{{"log":"{text}\\n",  "n": 1.0}}\n' for text in texts]
+    clean, found = redacted("".join(log))
+    gone = '{"log":"<API_KEY>\\n",  "n": 1.0}\n'
+    first = '{"log":"bad: <API_KEY>",  "n": 1.0}\n'
+    assert clean.decode() == "".join([log[0], first, gone * 3, *log[5:8], gone, log[9]])
+    assert found == [(n, "api_key") for n in (2, 3, 4, 5, 9)]
+    cut = f'{{"log":"{BEGIN}"}}\n{{"log":"all is well", "other": "{BODY}"}}\n{{"log":"{BODY}"}}\n'
+    assert redacted(cut)[0].decode() == cut.replace(BEGIN, "<API_KEY>")
+    for text in ('{"log": 1}\n', "[1]\n", "text\n"):
+        assert redacted(f'{{"log":"{BEGIN}"}}\n{text}')[0].decode() == f'{{"log":"<API_KEY>"}}\n{text}'
+    assert redacted("".join(log), Redactor(["email"])) == ("".join(log).encode(), [])
+
+
 def test_two_keys() -> None:
     """One after the other, also where the second begins on the line on which the first ends."""
     clean, found = redacted(f"{BEGIN}\n{BODY}\n{END}\n{BEGIN}\n{BODY}\n{END}{BEGIN}\n{BODY}\n{END}\n")
