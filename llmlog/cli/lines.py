@@ -46,7 +46,7 @@ def pieces(source: io.BufferedIOBase, redactor: Redactor) -> Iterator[Piece]:
             is_whole = line.endswith(b"\n") or len(line) < _OBJECT
         text = line.decode("utf-8", "surrogateescape") if is_whole else ""
         json = parsed(text)
-        if key and (json or not key.goes_on(text)):
+        if key and (json or not is_whole or not key.goes_on(text)):
             yield key.piece(redactor)
             key = None
         if not is_whole:

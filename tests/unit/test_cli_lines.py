@@ -285,6 +285,13 @@ def test_a_long_line_full_of_findings() -> None:
 
 
 @pytest.mark.usefixtures("short_parts")
+def test_a_long_line_after_a_key_that_is_cut() -> None:
+    """It comes after the key."""
+    long = "a word, " * 500
+    assert redacted(f"{BEGIN}\n{long}\n")[0].decode() == f"<API_KEY>\n{long}\n"
+
+
+@pytest.mark.usefixtures("short_parts")
 def test_long_objects() -> None:
     """One is an object as long as it may be held; beyond that it is text, and still nothing gets through."""
     for length in (900, 1000, 4900):
