@@ -8,7 +8,7 @@ import re
 import sys
 import traceback
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from llmlog import context
@@ -17,7 +17,7 @@ from llmlog.faults import fault
 from llmlog.plain import plain, text_of
 from llmlog.propagation import trace_of_now
 from llmlog.records import CALLS
-from llmlog.redaction.engine import WITHHELD, Redactor, current
+from llmlog.redaction.engine import WITHHELD, Redactor, build, current
 from llmlog.semconv import STANDARD_ATTRIBUTES
 
 __all__ = ["ContextFilter", "Options", "RedactFilter"]
@@ -76,23 +76,16 @@ class RedactFilter(logging.Filter):
     cannot do that: the record is edited, and handlers that come later see the redacted one. The objects that
     the caller logged are never changed. Never raises: a part that fails is withheld.
 
-    Without arguments it uses the redactor that `llmlog.configure(redaction=...)` has set, otherwise its own:
-    see `llmlog.redaction.Redactor` for `kinds`, `patterns` and `keys`.
+    Without arguments it uses the redactor that `llmlog.configure(redaction=...)` has set, otherwise its own: see
+    `llmlog.redaction.Redactor` for `kinds`, `patterns`, `keys`, `detectors`, `replace`, `allow`, `allow_patterns` and
+    `hash_keys`.
     """
 
     _copies = sys.version_info >= (3, 12)
 
-    def __init__(
-        self,
-        name: str = "",
-        *,
-        kinds: Iterable[str] | None = None,
-        patterns: Mapping[str, str | re.Pattern[str]] | None = None,
-        keys: Iterable[str] | None = None,
-    ) -> None:
+    def __init__(self, name: str = "", **options: Any) -> None:
         super().__init__(name)
-        asked = not (kinds is None and patterns is None and keys is None)
-        self._own = Redactor(kinds, patterns=patterns, keys=keys) if asked else None
+        self._own = build(options) if any(value is not None for value in options.values()) else None
 
     def filter(  # type: ignore[override, unused-ignore] # 3.11 knows no other records
         self, record: logging.LogRecord

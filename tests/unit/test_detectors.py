@@ -1,13 +1,7 @@
 """Where personal data and secrets are found in a text, where not, and how long it takes."""
 
-import random
-import re
 import time
-import uuid
-import warnings
 from collections.abc import Callable, Iterator
-from types import ModuleType
-from typing import Any
 
 import pytest
 
@@ -270,7 +264,7 @@ def test_a_password_need_not_look_random() -> None:
     assert found(api_key, "password=hunter2, user=ann") == ["hunter2"]
     assert found(api_key, "password: 'two words'") == ["two words"]
     assert found(api_key, 'passwd: "never closed') == ["never closed"]
-    assert found(api_key, "Cookie: a=1; b=2\r\nHost: x") == ["a=1; b=2\r"]
+    assert found(api_key, "Cookie: a=1; b=2\r\nHost: x") == ["a=1; b=2"]
 
 
 def test_a_key_that_was_cut_off() -> None:
@@ -306,57 +300,6 @@ def test_text_that_grows_when_lowered() -> None:
     assert found(api_key, "İİİ Password=hunter2 İ") == ["hunter2"]
 
 
-def log_lines(dice: random.Random, count: int) -> Iterator[str]:
-    """Lines as servers write them, holding everything but personal data."""
-
-    def digits(length: int) -> str:
-        return str(dice.randrange(10 ** (length - 1), 10**length))
-
-    def hexadecimal(length: int) -> str:
-        return f"{dice.getrandbits(4 * length):0{length}x}"
-
-    def day() -> str:
-        return f"{dice.randint(2015, 2030)}-{dice.randint(1, 12):02}-{dice.randint(1, 28):02}"
-
-    def clock() -> str:
-        return f"{dice.randint(0, 23):02}:{dice.randint(0, 59):02}:{dice.randint(0, 59):02}"
-
-    def version() -> str:
-        return f"{dice.randint(0, 20)}.{dice.randint(0, 30)}.{dice.randint(0, 999)}"
-
-    shapes: list[Callable[[], str]] = [
-        lambda: f"request_id={uuid.UUID(int=dice.getrandbits(128))} took {dice.uniform(0, 9999):.3f} ms",
-        lambda: f"pid={digits(5)} thread={140 * 10**12 + dice.randrange(10**12)} at 0x{hexadecimal(12)}",
-        lambda: f"PacketResponder 1 for block blk_{dice.choice(['', '-'])}{digits(19)} terminating",
-        lambda: f"epoch {digits(10)} {1_300_000_000_000 + dice.randrange(6 * 10**11)} ns 17{digits(17)}",
-        lambda: f"traceparent: 00-{hexadecimal(32)}-{hexadecimal(16)}-01 sha256:{hexadecimal(64)}",
-        lambda: f"Python/{version()} httpx/{version()} Chrome/{digits(3)}.0.0.0 v{version()}.1 pkg=={version()}",
-        lambda: f'"GET /v1/items/{digits(8)}?page={digits(2)} HTTP/1.1" 200 {digits(5)} {digits(4)} "-"',
-        lambda: f"gpt-4o-mini completed in {dice.uniform(0, 60):.1f} s, {digits(3)} + {digits(3)} tokens, $0.0001",
-        lambda: f"mem {digits(10)} bytes, {digits(7)} kB free, load 0.{digits(2)} 1.{digits(2)}, port {digits(5)}",
-        lambda: f"total_tokens={digits(5)} max_tokens: {digits(4)} call_id={hexadecimal(32)} attempt 2",
-        lambda: f"user {digits(6)} bought {digits(8)} for {digits(3)}.{digits(2)} EUR, {digits(1)},{digits(3)} left",
-        lambda: f"[{digits(4)}, {digits(4)}] lr {dice.random():.8f} step {digits(6)}/{digits(7)} {clock()}<{clock()}",
-    ]
-    stamps: list[Callable[[], str]] = [
-        lambda: f"{day()} {clock()},{digits(3)}",
-        lambda: f"{day()}T{clock()}.{digits(6)}+02:00",
-        lambda: f"{day()}-{clock().replace(':', '.')}.{digits(6)}",
-        lambda: f"[{day().replace('-', '/')} {clock()} -0800]",
-        lambda: f"{day().replace('-', '')}T{clock().replace(':', '')}Z",
-    ]
-    for _ in range(count):
-        yield f"{dice.choice(stamps)()} INFO {dice.choice(shapes)()}"
-
-
-@pytest.mark.parametrize("kind", DETECTORS)
-def test_ordinary_logs_stay_as_they_are(kind: str) -> None:
-    """Of lines full of ids, times, versions and figures less than one in three hundred is touched."""
-    lines = list(log_lines(random.Random(4), 3000))
-    touched = [line for line in lines if next(DETECTORS[kind](line), None)]
-    assert len(touched) <= len(lines) / 300, touched[:5]
-
-
 NASTY = (
     "a@", "1", "1 ", "1-", "+1", ":", "a.", "sk-", "eyJ", "-----BEGIN ", "=", "(", "a", "0", "4111 ", "key=", "key:",
     'token="a', "password='x\\", "a.b@", "@a.", ".", "%40", "0 ", "01 ", "12 34 ", "(1", "1.", "1/", "+", "::", "a:",
@@ -385,56 +328,3 @@ def test_time_grows_with_length_only(kind: str) -> None:
                 break
         else:
             pytest.fail(f"{unit!r}: {short:.4f} s for 16 KB, {long:.4f} s for 128 KB")
-
-
-def rows(cases: ModuleType, name: str) -> list[dict[str, Any]]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # the loader leaves its files to the collector
-        return list(cases.rows(f"pii/{name}"))
-
-
-KINDS = {"PHONE_NUMBER": phone, "CREDIT_CARD": card, "EMAIL_ADDRESS": email}
-
-
-def leaks(detector: Callable[[str], Iterator[tuple[int, int]]], text: str, start: int, end: int) -> bool:
-    covered = {at for span in detector(text) for at in range(*span)}
-    return any(text[at].isalnum() and at not in covered for at in range(start, end))
-
-
-@pytest.mark.parametrize("name", ["presidio_research_v2", "presidio_research_generated_large"])
-def test_recall_on_labelled_text(name: str, cases: ModuleType) -> None:
-    """In text that others have labelled at most 1 % of cards and addresses and 8 % of phone numbers are missed."""
-    missed: dict[str, list[Any]] = {}
-    counts: dict[str, int] = {}
-    for row in rows(cases, name):
-        for span in row["spans"]:
-            if span["label"] in KINDS:
-                counts[span["label"]] = counts.get(span["label"], 0) + 1
-                if leaks(KINDS[span["label"]], row["text"], span["start"], span["end"]):
-                    missed.setdefault(span["label"], []).append(span["value"])
-    for label, count in counts.items():
-        lost = missed.get(label, [])
-        assert len(lost) <= count * (0.08 if label == "PHONE_NUMBER" else 0.01), (label, lost)
-
-
-def test_recall_on_phone_numbers_of_the_world(cases: ModuleType) -> None:
-    """Of the example numbers of all countries, inside a sentence, at most a tenth is missed."""
-    numbers = rows(cases, "phone_examples")
-    missed = []
-    for row in numbers:
-        number = re.sub("^tel:", "", row["text"])
-        text = f"You can call me at {number} tomorrow."
-        if leaks(phone, text, 19, 19 + len(number)):
-            missed.append(number)
-    assert len(missed) <= len(numbers) / 10, missed
-
-
-def test_recall_on_secrets_of_many_issuers(cases: ModuleType) -> None:
-    """Of others' examples of secrets at most 15 % are missed."""
-    examples = [row for row in rows(cases, "gitleaks_rules") if row["spans"]]
-    missed = [
-        row["text"] for row in examples for span in row["spans"] if not any(
-            start <= span["start"] + 1 and end >= span["end"] - 1 for start, end in api_key(row["text"])
-        )
-    ]  # fmt: skip
-    assert len(missed) <= 0.15 * len(examples), missed[:20]
