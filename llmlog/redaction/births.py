@@ -43,7 +43,7 @@ def birth_date(text: str) -> Iterator[Span]:
     for stem in STEMS:
         at = lower.find(stem)
         while at >= 0:
-            word = _WORD.search(lower, at - 12 if at > 12 else 0, at + 24)
+            word = _WORD.search(lower, at - 12 if at > 12 else 0, at + 18)
             reached = word.end() if word else at + len(stem)
             found = _DATE.search(lower, reached, reached + _REACH) if word else None
             if found:

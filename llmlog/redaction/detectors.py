@@ -100,7 +100,9 @@ def ip(text: str) -> Iterator[Span]:
     yield from ipv6(text)
 
 
-INERT = re.compile("[A-Za-z_]{0,15}|[a-z_]*|[0-9]*+[a-z][a-z0-9]*")
+INERT = re.compile(
+    "[A-Za-z_]{0,15}|[a-z_]*|[0-9]{0,6}[a-z][a-z0-9]{0,7}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}"
+)  # fmt: skip
 """A text that is one word, or one id in small letters: nothing that a detector finds looks like that."""
 
 DETECTORS: dict[str, Detector] = {

@@ -6,6 +6,7 @@ application pays for them with its first record, not with its start.
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -123,6 +124,7 @@ class Redactor:
         self._stays = None
         self._hash_keys = {}
         self._known: dict[str, tuple[bool, str]] = {}
+        self._names: dict[str, str] = {}
         self.mark = os.urandom(8).hex()
 
     def text(self, text: str) -> str:
@@ -146,6 +148,24 @@ class Redactor:
         For finding in logs, new and old, what somebody is called in them.
         """
         return pseudonyms(kind, text, self._hash_keys)
+
+    def name(self, text: str) -> str:
+        """`text()` for a text that comes again and again, such as the name of a thread or of a file."""
+        clean = self._names.get(text)
+        if clean is None:
+            clean = self.text(text)
+            if len(self._names) >= _KNOWN_KEYS:
+                self._names.clear()
+            if len(text) <= 256:
+                self._names[text] = clean
+        return clean
+
+    def beside(self, detectors: Mapping[str, Any]) -> Redactor:
+        """A redactor like this one that has further detectors of one's own."""
+        made = copy.copy(self)
+        made._own = [*self._own, *detectors.items()]
+        made._known, made._names, made.mark = {}, {}, os.urandom(8).hex()
+        return made
 
     def value(self, value: Any) -> Any:
         """The same object where nothing was found in it at any depth, a redacted plain copy otherwise."""
@@ -312,14 +332,17 @@ class Redactor:
         if pair in hits and self._stems:
             found += self._pairs(text, self._stems, self._judge)
         if self._in_runs and (number in hits or (digits in hits and word in hits)):
+            taken = sorted(found)  # pieces of an IBAN, of a key, are no numbers of their own
+            at = 0
             for run in self._runs(text):
-                self._look(text, run.start(), run[0], found)
+                start = run.start()
+                while at < len(taken) and taken[at][1] <= start:
+                    at += 1
+                if at == len(taken) or taken[at][0] > start or taken[at][1] < run.end() - 2:
+                    self._look(text, start, run[0], found)
         return found
 
     def _look(self, text: str, at: int, run: str, found: list[tuple[int, int, str]]) -> None:
-        for start, end, _ in found:
-            if start <= at < end:  # a piece of an IBAN, of a key
-                return
         told = self._told_alone(text, at, run)
         if told is not None:
             kind, start, end = told

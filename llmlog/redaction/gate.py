@@ -75,7 +75,7 @@ def gate(stems: Iterable[str]) -> Callable[[str], Iterable[int]] | None:
     names = "|".join(map(re.escape, stems))
     patterns = {
         **_PATTERNS,
-        SHAPE: (r"(?i:bearer|basic) [A-Za-z0-9+/=_.~ \-]{8}", "-----BEGIN ", "curl .* -"),
+        SHAPE: (r"(?i:bearer|basic) [A-Za-z0-9+/=_.~ \-]{8}", "-----BEGIN ", "curl .*-"),
         PAIR: (
             rf"(?:{names})[\w\-]{{0,24}}\\?[\"'`]?\]?(?:\[[0-9]*\])?[ \t]{{0,4}}(?:str(?:ing)? )?[:=?.|!]{{0,3}}[=:]",
             rf"(?:{names})[\w\-]{{0,24}}(?:\\?[\"'],|>)",

@@ -99,6 +99,7 @@ _BOUNDED = 4
 _BEFORE, _AFTER = 40, 64
 _NUMBER = re.compile(r"[0-9](?:[0-9A-Za-z]?[ .\-/]?[0-9]){4}")  # in every number that any country gives
 _TRIES = 6
+_LEAST = min(its.least for its in COUNTRIES.values())
 _LEAD = re.compile(r"(?=[A-Za-z.]{0,6}[0-9])|[A-Z]{1,4}(?![A-Za-z])")
 _TOKEN = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.\-/+]{0,24}[0-9A-Za-z])?")
 _JOINTS = frozenset(" .-/")
@@ -113,6 +114,8 @@ _BY_HEAD: dict[str, list[tuple[str, str]]] = {}
 for _kind, _its in [*COUNTRIES.items(), ("any", _Country("", _ANY, 0, 0))]:
     for _word in [*_its.words.split("|"), *([_kind] if _kind in COUNTRIES else ())]:
         _BY_HEAD.setdefault(_LETTERS.findall(_word)[0][:_HEAD], []).append((_word, _kind))
+# Scripts that do not part words, or join them to what stands before.
+_UNSPACED = [pair for pairs in _BY_HEAD.values() for pair in pairs if min(pair[0]) > "\u0500"]
 for _of_head in _BY_HEAD.values():
     _of_head.sort(key=lambda pair: -len(pair[0]))
 
@@ -125,6 +128,12 @@ def pattern(before: str, after: str) -> str:
 
 def _words_in(lower: str) -> Iterator[tuple[int, int, str]]:
     """The telling words in a text, and what each tells of."""
+    if not lower.isascii():
+        for word, kind in _UNSPACED:
+            at = lower.find(word)
+            while at >= 0:
+                yield at, at + len(word), kind
+                at = lower.find(word, at + len(word))
     reached = 0
     for found in _LETTERS.finditer(lower):
         start = found.start()
@@ -148,10 +157,12 @@ def national_id(text: str) -> Iterator[Span]:
     lower = text.lower()
     if len(lower) != len(text):
         lower = text
-    if _BY_HEAD.keys().isdisjoint([word[:_HEAD] for word in _LETTERS.findall(lower)]) or not _NUMBER.search(text):
+    if not _NUMBER.search(text):
+        return
+    if lower.isascii() and _BY_HEAD.keys().isdisjoint([word[:_HEAD] for word in _LETTERS.findall(lower)]):
         return
     known: dict[tuple[str, str], bool] = {}
-    words = list(_words_in(lower))
+    words = sorted(_words_in(lower))
     reached = 0
     for (begin, end, name), follower in zip(words, [*words[1:], (len(text), 0, "")], strict=False):
         kinds = _kinds(name)
@@ -194,21 +205,30 @@ def _in_window(
             ends.append(next_stop)
         tried = False
         for stop in reversed(ends):
+            if stop - begin < _LEAST:
+                break
             whole = text[begin:stop]
             compact = whole.translate(_SEPARATORS)
-            fitting = [
-                kind
-                for kind in kinds
-                if COUNTRIES[kind].least <= len(compact) <= COUNTRIES[kind].most
-                and (kind in _LETTERED or compact.isdecimal())
-                and (kind not in _NEVER_BARE or not compact.isdecimal())
-            ]
+            fitting = _fitting(kinds, compact.isdecimal()).get(len(compact), ())
             tried = tried or bool(fitting)
             if any(_is_number(kind, whole, known) for kind in fitting):
                 yield begin, stop
                 reached = stop
                 break
         tries -= tried
+
+
+@cache
+def _fitting(kinds: tuple[str, ...], bare: bool) -> dict[int, tuple[str, ...]]:
+    """Which of the kinds have numbers of a length, of digits alone or not."""
+    unfit = _NEVER_BARE if bare else COUNTRIES.keys() - _LETTERED
+    sizes = range(min(COUNTRIES[kind].least for kind in kinds), max(COUNTRIES[kind].most for kind in kinds) + 1)
+    return {
+        size: tuple(
+            kind for kind in kinds if COUNTRIES[kind].least <= size <= COUNTRIES[kind].most and kind not in unfit
+        )
+        for size in sizes
+    }
 
 
 def _is_number(kind: str, whole: str, known: dict[tuple[str, str], bool]) -> bool:

@@ -81,9 +81,12 @@ _VALUES = {
     "cookie": re.compile(r"(?:[^\s;,\"'`]|;[ ]?){0,256}"),
     "signed": re.compile(r"[^\r\n'}]{0,256}"),
 }
+_STRUCTURE = re.compile(r"[\[{]\s{0,8}(?:\\?[\"'0-9]|[\[{])")
+_BRACKET = re.compile(r"[\[\]{}]")
+_LONGEST = 4096
 _PLACEHOLDER = re.compile(
-    r"[<{%*$].*|(?:none|null|nil|true|false|undefined|str|string|bytes|int|bool|optional|required|missing|invalid|empty"
-    r"|[01]|x{3,}|\.+)\W*",
+    r"[<{%*$].*|\[[a-z _\-]+\]?|(?:none|null|nil|true|false|undefined|str|string|bytes|int|bool|optional|required"
+    r"|missing|invalid|empty|[01]|x{3,}|\.+)\W*",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -138,6 +141,8 @@ def _value(text: str, lower: str, at: int, found: re.Match[str], judge: Judge) -
     goes = opaque if verdict == "opaque" else bool
     pattern = _VALUES["signed" if found["signed"] else "cookie" if name.endswith("cookie") and not quote else quote[:1]]
     start = end = found.end()
+    if verdict == "any" and not quote and _STRUCTURE.match(text, start):
+        return start, _closed(text, start), kind
     while (piece := pattern.match(text, end)) and piece.end() > end:
         end = piece.end()
         if end - start < _BOUND or (end - start == _BOUND and not goes(text[start:end])):
@@ -150,3 +155,13 @@ def _value(text: str, lower: str, at: int, found: re.Match[str], judge: Judge) -
     if stutters(value[:64]) and len(set(value)) < 12:
         return None
     return start, start + len(value), kind
+
+
+def _closed(text: str, start: int) -> int:
+    """Where a list or an object that begins at a place ends; where it never does, or is long, as far as is looked."""
+    depth = 0
+    for bracket in _BRACKET.finditer(text, start, start + _LONGEST):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth == 0:
+            return bracket.end()
+    return min(len(text), start + _LONGEST)

@@ -1,10 +1,13 @@
 """Where personal data and secrets are found in a text, where not, and how long it takes."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from llmlog.exceptions import UsageValueError
+from llmlog.redaction import Redactor, ids
 from llmlog.redaction.detectors import DETECTORS, card, email, ip, phone
 from llmlog.redaction.secrets import api_key
 
@@ -295,6 +298,95 @@ def test_no_api_key(text: str) -> None:
     assert found(api_key, text) == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "text", "what"),
+    [
+        ("iban", "IBAN DE89 3704 0044 0532 0130 00, thanks", "DE89 3704 0044 0532 0130 00"),
+        ("iban", "to gb82west12345698765432 now", "gb82west12345698765432"),
+        ("iban", "FR14-2004-1010-0505-0001-3M02-606.", "FR14-2004-1010-0505-0001-3M02-606"),
+        ("iban", "NO93 8601 1117 947 Oslo", "NO93 8601 1117 947"),
+        ("ssn", "my number is 536-90-4399.", "536-90-4399"),
+        ("ssn", "SSN: 536 90 4399", "536 90 4399"),
+        ("ssn", "social security 536904399", "536904399"),
+        ("mac", "from 00:1A:2B:3C:4D:5E on eth0", "00:1A:2B:3C:4D:5E"),
+        ("mac", "D0-50-99-84-A2-A0", "D0-50-99-84-A2-A0"),
+        ("mac", "cisco 001a.2b3c.4d5e up", "001a.2b3c.4d5e"),
+        ("userinfo", "postgres://bob:s3cret@db:5432/x", "bob:s3cret"),
+        ("userinfo", "https://token@example.com/", "token"),
+        ("userinfo", "redis://:p4ss@cache/0", ":p4ss"),
+        ("birth_date", "born on 17 May 1980 in Bonn", "17 May 1980"),
+        ("birth_date", '"date_of_birth": "1980-05-17"', "1980-05-17"),
+        ("birth_date", "DOB: 05/17/1980", "05/17/1980"),
+        ("birth_date", "geboren am 17.05.1980", "17.05.1980"),
+        ("birth_date", "née le 17 mai 1980", "17 mai 1980"),
+        ("api_key", "GET /x?X-Amz-Signature=0f8fad5bd9cb469fa16570867728950e&y=1", "0f8fad5bd9cb469fa16570867728950e"),
+        ("api_key", 'Authorization: Digest username="ann", response="0f8f"', 'username="ann", response="0f8f"'),
+        ("api_key", "curl -u ann:hunter2 https://x.example", "ann:hunter2"),
+        ("api_key", f"figd_{RANDOM}{RANDOM}", f"figd_{RANDOM}{RANDOM}"),
+        ("api_key", "dapi" + HEX, "dapi" + HEX),
+        ("api_key", 'password={"old": ["a", "b"], "new": "c"} ok', '{"old": ["a", "b"], "new": "c"}'),
+        ("phone", "tel +49\u202f30\u202f1234567", "+49\u202f30\u202f1234567"),
+        ("phone", "\uff0b\uff14\uff19 30 1234567", "\uff0b\uff14\uff19 30 1234567"),
+        ("card", "4111\u20111111\u20111111\u20111111", "4111\u20111111\u20111111\u20111111"),
+        ("card", "４１１１１１１１１１１１１１１１", "４１１１１１１１１１１１１１１１"),
+    ],
+)  # fmt: skip
+def test_other_kinds(kind: str, text: str, what: str) -> None:
+    """Each kind is found in the forms that it has."""
+    assert found(DETECTORS[kind], text) == [what]
+    covered = {at for start, end, _ in Redactor([kind]).find(text) for at in range(start, end)}
+    assert set(range(text.index(what), text.index(what) + len(what))) <= covered
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("iban", "DE89 3704 0044 0532 0130 01 DE8937040044053201300 XX89370400440532013000"),
+        ("ssn", "000-12-3456 666-12-3456 123-00-4567 123-45-0000 2024-12-1234 123-45-67890 1123-45-6789"),
+        ("ssn", "processed 536904399 rows"),
+        ("mac", "00:00:00:00:00:00 FF:FF:FF:FF:FF:FF 16:27:ac:a5:76:28:2d:36:63:1b:56:4d:eb:df:a6:48"),
+        ("mac", "2024-05-17 10-20-30 12:34:56 1234.5678.9012"),
+        ("userinfo", "ssh://git@github.com/x https://example.com/@ann http://x.example/a@b"),
+        ("birth_date", "2024-05-17 stubborn 2024-05-17; the birth rate of 2024"),
+        ("card", "order_id=4111111111111111 offset: 4111111111111111 seq #4111111111111111"),
+        ("email", "git@github.com:llmlog/llmlog.git"),
+        ("api_key", "password: {config} secret=[hidden]"),
+    ],
+)
+def test_what_only_looks_like_other_kinds(kind: str, text: str) -> None:
+    """Wrong check digits, pieces of longer things, ids with their names and what is everybody's are left alone."""
+    assert found(DETECTORS[kind], text) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "number"),
+    [
+        ("cn_ric", "居民身份证 360426199101010071", "360426199101010071"),
+        ("br_cpf", "CPF: 390.533.447-05", "390.533.447-05"),
+        ("it_codicefiscale", "codice fiscale RCCMNL83S18D969H", "RCCMNL83S18D969H"),
+        ("es_dni", "my DNI is 54362315K", "54362315K"),
+        ("es_nie", "NIE X-2482300-W", "X-2482300-W"),
+        ("fr_nir", "n° de sécurité sociale: 2 95 10 99 126 111 93, NIR", "2 95 10 99 126 111 93"),
+        ("in_aadhaar", "Aadhaar 2341 2341 2346", "2341 2341 2346"),
+    ],
+)
+def test_national_ids(kind: str, text: str, number: str) -> None:
+    """A national id is found beside its name, and anywhere where its kind is asked for."""
+    pytest.importorskip("stdnum")
+    assert found(DETECTORS["national_id"], text) == [number]
+    assert found(DETECTORS["national_id"], f"rows {number} done") == []
+    assert Redactor([kind]).text(f"rows {number} done") == f"rows <{kind.upper()}> done"
+    assert Redactor([kind]).text(f"rows {number[:-1]}0X done") == f"rows {number[:-1]}0X done"
+
+
+def test_national_ids_without_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without python-stdnum nothing is found, and asking for it names what to install."""
+    monkeypatch.setattr(ids, "stdnum", None)
+    assert found(DETECTORS["national_id"], "CPF: 390.533.447-05") == []
+    with pytest.raises(UsageValueError, match=r"llmlog\[ids\]"):
+        Redactor(["br_cpf"])
+
+
 def test_text_that_grows_when_lowered() -> None:
     """A letter whose small form is two characters does not shift what is found."""
     assert found(api_key, "İİİ Password=hunter2 İ") == ["hunter2"]
@@ -308,6 +400,35 @@ NASTY = (
     "fe80:", "+1 ", "1.1.1.", "tokentoken", "token=1a", "-", "call 12 34 ", "ghp_a1", "\u0130",
     "-----BEGIN RSA PRIVATE KEY-----x-----END ",
 )  # fmt: skip
+
+
+MORE = (
+    "cpf 12345678901 ", "citizen 12 34 56 ", "national id 1 2 3 4 5 ", "born 1 ", "dob: jan ", "00:", "a:b:", "aa-",
+    "aaaa.", "DE12 ", "DE12", "de89 3704 ", "http://u:p@", "&sig=a", "Basic YTpi ", "curl -u a:", "xoxb-1-", "eyJa.eyJ",
+    "\uff11", "\u0661 ", "é@", "ssn 123 45 ", "123-45-", "(1) ", "1.2.3.4 ", "1.2.3.4,", "Authorization: Digest ",
+    "Cookie: a=1; ", "a=b; ", "id number 8 ", "0123 ", "_", "Q~", ":AA", "t1.", "AccountKey=a", "né le 1", "rfc AB 1 ",
+    "phone: 1234567 ", "call me at 12 ", "password=[[", 'password={"a":', "secret: [1,",
+)  # fmt: skip
+MEGABYTE = 1 << 20
+
+
+@pytest.mark.parametrize("kind", [*DETECTORS, "every"])
+def test_a_megabyte_of_anything(kind: str) -> None:
+    """A megabyte of any repetition takes no detector longer than a second or two; what is not linear takes hours."""
+    find: Callable[[str], object] = Redactor().text if kind == "every" else DETECTORS[kind]
+    slowest = (0.0, "")
+    for unit in (*NASTY, *MORE):
+        text = (unit * (MEGABYTE // 8 // len(unit) + 1))[: MEGABYTE // 8]
+        for repeats in (1, 8):  # most are done with an eighth: the whole is for those that might grow
+            started = time.process_time()
+            made = find(text * repeats)
+            deque(made if isinstance(made, Iterator) else (), maxlen=0)
+            taken = time.process_time() - started
+            if repeats == 8:
+                slowest = max(slowest, (taken, unit))
+            elif taken < 0.12:
+                break
+    assert slowest[0] < 6, slowest  # 1 s where nothing else runs
 
 
 @pytest.mark.parametrize("kind", DETECTORS)
