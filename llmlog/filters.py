@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import re
 import sys
+import threading
 import traceback
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from llmlog import context
 from llmlog.config import configure
-from llmlog.faults import fault
+from llmlog.faults import fault, notice
 from llmlog.plain import plain, text_of
 from llmlog.propagation import trace_of_now
 from llmlog.records import CALLS
-from llmlog.redaction.engine import WITHHELD, Redactor, current
+from llmlog.redaction.analysers import Analyser, presidio
+from llmlog.redaction.engine import WITHHELD, Redactor, build, current
+from llmlog.redaction.options import resolved
 from llmlog.semconv import STANDARD_ATTRIBUTES
 
 __all__ = ["ContextFilter", "Options", "RedactFilter"]
@@ -26,6 +30,10 @@ _MARK = "_llmlog_redacted"
 _PASSED = STANDARD_ATTRIBUTES | {_MARK}
 _SPAN_ID = re.compile("[0-9a-f]{16}")
 _MADE_BY_FORMATTERS = frozenset({_MARK, "message", "asctime"})
+_ON_THE_PATH = (
+    "RedactFilter(analyser=...) stands where records are logged; it is run only behind a queue, by a QueueListener"
+)
+_NAMES = ("pathname", "filename", "module", "funcName", "threadName", "processName", "taskName")
 _CHANGEABLE = (dict, list, set, bytearray, deque)
 
 
@@ -76,23 +84,25 @@ class RedactFilter(logging.Filter):
     cannot do that: the record is edited, and handlers that come later see the redacted one. The objects that
     the caller logged are never changed. Never raises: a part that fails is withheld.
 
-    Without arguments it uses the redactor that `llmlog.configure(redaction=...)` has set, otherwise its own:
-    see `llmlog.redaction.Redactor` for `kinds`, `patterns` and `keys`.
+    Without arguments it uses the redactor that `llmlog.configure(redaction=...)` has set, otherwise its own: see
+    `llmlog.redaction.Redactor` for `kinds`, `patterns`, `keys`, `detectors`, `replace`, `allow`, `allow_patterns` and
+    `hash_keys`.
+
+    `analyser`: a function from a text to spans, or its dotted path, or "presidio", for what takes a language model to
+    find, names above all. It is slow, so it is run only where nobody waits for it: on a handler behind a queue
+    (`QueueHandler` and `QueueListener`), never in the thread that logged the record. Where the filter finds itself in
+    that thread it redacts everything else, and says once on stderr that the analyser did not run.
     """
 
     _copies = sys.version_info >= (3, 12)
 
-    def __init__(
-        self,
-        name: str = "",
-        *,
-        kinds: Iterable[str] | None = None,
-        patterns: Mapping[str, str | re.Pattern[str]] | None = None,
-        keys: Iterable[str] | None = None,
-    ) -> None:
+    def __init__(self, name: str = "", *, analyser: Analyser | str | None = None, **options: Any) -> None:
         super().__init__(name)
-        asked = not (kinds is None and patterns is None and keys is None)
-        self._own = Redactor(kinds, patterns=patterns, keys=keys) if asked else None
+        self._own = build(options) if any(value is not None for value in options.values()) else None
+        self._analyser: Analyser | None = None
+        if analyser is not None:
+            self._analyser = presidio() if analyser == "presidio" else resolved("analyser", analyser)
+        self._thorough: tuple[Redactor, Redactor] | None = None
 
     def filter(  # type: ignore[override, unused-ignore] # 3.11 knows no other records
         self, record: logging.LogRecord
@@ -103,6 +113,8 @@ class RedactFilter(logging.Filter):
         attributes, mark = record.__dict__, ""
         try:
             redactor = self._own or current()
+            if self._analyser is not None:
+                redactor = self._with_analyser(redactor, record)
             mark = redactor.mark
             if _MARK in attributes and attributes[_MARK] == _marked(mark, attributes):
                 return True
@@ -116,6 +128,15 @@ class RedactFilter(logging.Filter):
         made.update(changes)
         made[_MARK] = _marked(mark, made)
         return True if target is record else target
+
+    def _with_analyser(self, redactor: Redactor, record: logging.LogRecord) -> Redactor:
+        if record.thread == threading.get_ident() and record.process == os.getpid():
+            notice("analyser", _ON_THE_PATH)
+            return redactor
+        assert self._analyser is not None
+        if self._thorough is None or self._thorough[0] is not redactor:
+            self._thorough = redactor, redactor.beside({"analyser": self._analyser})
+        return self._thorough[1]
 
 
 def _marked(mark: str, attributes: Mapping[str, Any]) -> str:
@@ -141,6 +162,10 @@ def _redacted(record: logging.LogRecord, redactor: Redactor) -> tuple[dict[str, 
                 clean_name += "_"
         if clean is not value or clean_name is not name:
             changes[clean_name] = clean
+    for name in _NAMES:
+        value = attributes.get(name)
+        if type(value) is str and (clean := redactor.name(value)) is not value and clean != value:
+            changes[name] = clean
     changes.update(_message(record, redactor))
     if record.exc_info:
         changes.update(_exception(record, redactor))

@@ -46,7 +46,10 @@ class Provider:
 
     def pick(self, chunk: object) -> Provider:
         """The format that a chunk or response is in; itself where that is decided, or cannot be told yet."""
-        return next((one for one in self.formats if one.matches(chunk)), self)
+        for one in self.formats:  # no generator: a signal that comes as it is let go has nobody to go to
+            if one.matches(chunk):
+                return one
+        return self
 
     def quicker(self, answer: Answer, chunk: Any) -> Read | None:
         """The reader for the chunks that follow this one; None where it is too early to tell."""

@@ -6,20 +6,22 @@ application pays for them with its first record, not with its start.
 
 from __future__ import annotations
 
+import copy
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
 from operator import is_
 from typing import TYPE_CHECKING, Any
 
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.faults import fault
 from llmlog.plain import plain, text_of
+from llmlog.redaction import options
+from llmlog.redaction.ways import Way, chosen, mask, pseudonyms, signing_keys, way
 
 if TYPE_CHECKING:
-    from llmlog.redaction.detectors import Detector
-    from llmlog.redaction.secrets import Span, Verdict
+    from llmlog.redaction.pairs import Verdict
+    from llmlog.redaction.places import Detector
 
 __all__ = ["KEYS", "WITHHELD", "Redactor", "build", "configure", "current", "redact"]
 
@@ -50,12 +52,21 @@ _HINTS: tuple[tuple[tuple[str, ...], str | None], ...] = (
 
 
 class Redactor:
-    """Puts `<EMAIL>`, `<CARD>`, `<PHONE>`, `<IP>`, `<API_KEY>` in place of personal data and secrets.
+    """Puts `<EMAIL>`, `<CARD>`, `<PHONE>`, `<IP>`, `<API_KEY>` ... in place of personal data and secrets.
 
-    `kinds`: the detectors to run (None: all). `patterns`: your own, name -> regular expression; what it finds
-    becomes its name in capitals. `keys`: names beside `KEYS` whose value is always replaced by `<REDACTED>`.
+    `kinds`: the detectors to run (None: all). `patterns`: your own, name -> regular expression, and `detectors`,
+    name -> function from a text to spans, or its dotted path: what they find is of the kind of that name. `keys`:
+    names beside `KEYS` whose value is always replaced. `replace`: how, for all kinds or by kind (`key`: the values
+    of `keys`, `*`: the others): "mask" (the word, as above), "partial" (the last four signs), "hash" (a pseudonym,
+    the same for the same person), "drop", or a function from what was found to what takes its place, or its dotted
+    path. `hash_keys`: the pseudonyms' keys, id -> key, the first one signs; None: those of the environment
+    (`LLMLOG_HASH_KEYS=id:key,...`). `allow`, `allow_patterns`: what stays, though it was found.
+
     No method raises: what cannot be redacted becomes `WITHHELD`, and the fault is counted.
     """
+
+    _stays: Callable[[str], bool] | None
+    _hash_keys: dict[str, bytes]
 
     def __init__(
         self,
@@ -63,23 +74,57 @@ class Redactor:
         *,
         patterns: Mapping[str, str | re.Pattern[str]] | None = None,
         keys: Iterable[str] | None = None,
+        detectors: Mapping[str, Any] | None = None,
+        replace: str | Way | Mapping[str, str | Way] | None = None,
+        allow: Iterable[str] | None = None,
+        allow_patterns: Iterable[str | re.Pattern[str]] | None = None,
+        hash_keys: Mapping[str, str | bytes] | None = None,
     ) -> None:
-        names = list(dict.fromkeys([*KEYS, *_names("keys", keys)]))
-        self._set_up(_detectors(kinds), _patterns(patterns), names)
+        key_names = list(dict.fromkeys([*KEYS, *options.names("keys", keys)]))
+        own = {**options.patterns(patterns), **options.functions(detectors)}
+        self._set_up(options.detectors_named(kinds), own, key_names)
+        self._stays = options.allowed(allow, allow_patterns)
+        self._hash_keys = signing_keys(hash_keys)
+        for kind, how in chosen(replace, self._words).items():
+            made = way(kind, how, self._hash_keys)
+            if made is not None:
+                self._ways[kind] = made
 
-    def _set_up(self, detectors: dict[str, Detector], patterns: dict[str, Detector], keys: list[str]) -> None:
-        from llmlog.redaction.detectors import INERT  # late: see above
-        from llmlog.redaction.secrets import pairs, squeezed
+    def _set_up(self, detectors: dict[str, Detector], own: dict[str, Detector], keys: list[str]) -> None:
+        from llmlog.redaction.detectors import IN_RUNS, INERT, STEPS, told_alone  # late: see above
+        from llmlog.redaction.gate import ALL, BY_SHAPE, DIGITS, NUMBER, PAIR, WORD, gate
+        from llmlog.redaction.numbers import RUN, digits_of
+        from llmlog.redaction.pairs import STEMS, is_reference, judge, pairs, squeezed
+        from llmlog.redaction.places import folded
+        from llmlog.redaction.secrets import of_shape, shaped
 
-        self._squeezed = squeezed
+        self._squeezed, self._pairs, self._folded, self._digits_of = squeezed, pairs, folded, digits_of
+        self._of_shape, self._shaped = of_shape, shaped
+        self._runs = RUN.finditer
+        self._is_reference = is_reference
         self._is_inert = INERT.fullmatch
         self._exact = frozenset(map(squeezed, keys))
         self._endings = tuple(key for key in self._exact if len(key) >= 6)
-        self._own = [(f"<{name.upper()}>", find) for name, find in patterns.items()]
-        self._finders = [(f"<{name.upper()}>", find) for name, find in detectors.items()] + self._own
-        if keys:
-            self._finders.insert(0, (REDACTED, partial(pairs, stems=_stems(keys), judge=self._judge)))
+        self._own = list(own.items())
+        self._judge_secret = judge if "api_key" in detectors else None
+        self._in_runs = [(kind, look, least) for kind, (look, least) in IN_RUNS.items() if kind in detectors]
+        self._run_kinds, self._told_alone = {kind for kind, _, _ in self._in_runs}, told_alone
+        self._finders = [
+            (kind, *STEPS.get(kind, (find, None)))
+            for kind, find in detectors.items()
+            if kind not in IN_RUNS or kind in STEPS
+        ]
+        self._stems = _stems([*keys, *(STEMS if self._judge_secret else ())])
+        self._gate = gate(self._stems) if detectors or keys else _no_hits
+        self._all = ALL
+        self._marks = PAIR, NUMBER, DIGITS, WORD, BY_SHAPE
+        self._words = {"key": REDACTED, **{kind: mask(kind) for kind in [*own, *detectors]}}
+        self._ranks = {kind: rank for rank, kind in enumerate(["key", *detectors, *own])}
+        self._ways: dict[str, Way] = {}
+        self._stays = None
+        self._hash_keys = {}
         self._known: dict[str, tuple[bool, str]] = {}
+        self._names: dict[str, str] = {}
         self.mark = os.urandom(8).hex()
 
     def text(self, text: str) -> str:
@@ -89,6 +134,39 @@ class Redactor:
         except Exception as error:
             return _withheld(error)
 
+    def find(self, text: str) -> list[tuple[int, int, str]]:
+        """Where `text()` would replace something: `(start, end, kind)`, in order, none over another.
+
+        The kind is a detector's name, a pattern's, or "key" for the value of a telling name. Unlike `text()` it
+        raises what a pattern or function of one's own raises: nothing gets out of it that could be withheld.
+        """
+        return [(start, end, kind) for start, end, kind, _ in self._places(text, 0)]
+
+    def pseudonyms(self, kind: str, text: str) -> list[str]:
+        """What `replace="hash"` makes of this text, under each of the keys, the signing one first.
+
+        For finding in logs, new and old, what somebody is called in them.
+        """
+        return pseudonyms(kind, text, self._hash_keys)
+
+    def name(self, text: str) -> str:
+        """`text()` for a text that comes again and again, such as the name of a thread or of a file."""
+        clean = self._names.get(text)
+        if clean is None:
+            clean = self.text(text)
+            if len(self._names) >= _KNOWN_KEYS:
+                self._names.clear()
+            if len(text) <= 256:
+                self._names[text] = clean
+        return clean
+
+    def beside(self, detectors: Mapping[str, Any]) -> Redactor:
+        """A redactor like this one that has further detectors of one's own."""
+        made = copy.copy(self)
+        made._own = [*self._own, *detectors.items()]
+        made._known, made._names, made.mark = {}, {}, os.urandom(8).hex()
+        return made
+
     def value(self, value: Any) -> Any:
         """The same object where nothing was found in it at any depth, a redacted plain copy otherwise."""
         return self._safely(value, "")
@@ -97,10 +175,10 @@ class Redactor:
         """`value`, as the field `name` of a mapping or of a record: the name may say that it goes."""
         try:
             drop, hint = self._known.get(name) or self._learn(name)
+            if drop:
+                return self._instead(value)
         except Exception as error:
             return _withheld(error)
-        if drop:
-            return value if value is None or (type(value) is str and value == REDACTED) else REDACTED
         return self._safely(value, hint)
 
     def _safely(self, value: Any, hint: str) -> Any:
@@ -145,15 +223,22 @@ class Redactor:
         for key, item in list(value.items()):
             name = key if type(key) is str else next(iter(plain({key: None})))
             drop, hint = self._known.get(name) or self._learn(name)
-            clean = REDACTED if drop else self._clean(item, hint, depth, known)
-            if drop and (item is None or (type(item) is str and item == REDACTED)):
-                clean = item
+            clean = self._instead(item) if drop else self._clean(item, hint, depth, known)
             clean_name = self._text(name)
             changed = changed or clean is not item or clean_name is not name
             while clean_name in made:  # two keys that have become one: keep both values
                 clean_name += "_"
             made[clean_name] = clean
         return made if changed else value
+
+    def _instead(self, value: Any) -> Any:
+        """What stands in place of a value whose name says that it goes."""
+        if value is None or (type(value) is str and value in (REDACTED, "")):
+            return value
+        way = self._ways.get("key")
+        if way is None:
+            return REDACTED
+        return way(value if type(value) is str else text_of(value))
 
     def _clean_object(self, value: Any, hint: str, depth: int) -> Any:
         """An object as its plain form and as the texts that `str()` shows of it, alone and in a container."""
@@ -186,22 +271,97 @@ class Redactor:
             self._known[key] = drop, hint
         return drop, hint
 
-    def _judge(self, name: str) -> Verdict:
-        return "any" if (self._known.get(name) or self._learn(name))[0] else None
+    def _judge(self, name: str) -> tuple[Verdict, str]:
+        if (self._known.get(name) or self._learn(name))[0]:
+            return (None, "") if self._is_reference(name) else ("any", "key")
+        return (self._judge_secret(name), "api_key") if self._judge_secret else (None, "")
 
     def _text(self, text: str, hint: str = "") -> str:
-        probe = hint + text
-        finders = self._own if self._is_inert(probe) else self._finders
-        spans = [(start, end, word) for word, find in finders for start, end in find(probe)]
-        if not spans:
-            return text
         pieces: list[str] = []
-        at = len(hint)
-        for start, end, word in _merged(spans):
-            if end > at:
-                pieces += (probe[at : max(start, at)], word)
-                at = end
-        return "".join(pieces) + probe[at:] if pieces else text
+        at = 0
+        for start, end, _, word in self._places(hint + text if hint else text, len(hint)):
+            pieces += (text[at:start], word)
+            at = end
+        return "".join(pieces) + text[at:] if pieces else text
+
+    def _places(self, probe: str, skip: int) -> list[tuple[int, int, str, str]]:
+        """What is to be replaced behind the first `skip` characters: places (in the rest), kinds and words."""
+        found: list[tuple[int, int, str]] = []
+        if not self._is_inert(probe):
+            found = self._found(probe if probe.isascii() else self._folded(probe))
+        for kind, find in self._own:
+            for span in find(probe):
+                if not 0 <= span[0] < span[1] <= len(probe):
+                    continue
+                found.append((span[0], span[1], span[2] if len(span) > 2 else kind))
+        if not found:
+            return []
+        made = []
+        for start, end, kind in _merged(found, self._ranks) if len(found) > 1 else found:
+            if end <= skip:
+                continue
+            start = max(start, skip)
+            whole = probe[start:end]
+            if self._stays is not None and self._stays(whole):
+                continue
+            way = self._ways.get(kind)
+            word = way(whole) if way else self._words.get(kind) or mask(kind)
+            made.append((start - skip, end - skip, kind, word))
+        return made
+
+    def _found(self, text: str) -> list[tuple[int, int, str]]:
+        """Everything the detectors find: those alone are run whose patterns the gate has seen."""
+        found: list[tuple[int, int, str]] = []
+        if self._gate:
+            hits = self._gate(text)
+            if not hits:
+                return found
+        else:
+            hits = self._all
+        for kind, find, when in self._finders:
+            if when is None or when in hits:
+                for start, end in find(text):
+                    found.append((start, end, kind))
+        pair, number, digits, word, by_shape = self._marks
+        if self._judge_secret:
+            if not self._gate:
+                found += [(start, end, "api_key") for start, end in self._shaped(text)]
+            for hit in hits:
+                if hit >= by_shape:
+                    found += [(start, end, "api_key") for start, end in self._of_shape(hit - by_shape, text)]
+        if pair in hits and self._stems:
+            found += self._pairs(text, self._stems, self._judge)
+        if self._in_runs and (number in hits or (digits in hits and word in hits)):
+            taken = sorted(found)  # pieces of an IBAN, of a key, are no numbers of their own
+            at = 0
+            for run in self._runs(text):
+                start = run.start()
+                while at < len(taken) and taken[at][1] <= start:
+                    at += 1
+                if at == len(taken) or taken[at][0] > start or taken[at][1] < run.end() - 2:
+                    self._look(text, start, run[0], found)
+        return found
+
+    def _look(self, text: str, at: int, run: str, found: list[tuple[int, int, str]]) -> None:
+        told = self._told_alone(text, at, run)
+        if told is not None:
+            kind, start, end = told
+            if kind in self._run_kinds:
+                found.append((start, end, kind))
+                return
+            if kind == "date":
+                return
+        digits = self._digits_of(run)
+        left = len(digits)
+        for kind, look, least in self._in_runs:
+            if left >= least:
+                for start, end in look(text, at, run, digits):
+                    found.append((start, end, kind))
+                    left -= len(self._digits_of(text[start:end]))
+
+
+def _no_hits(text: str) -> Iterable[int]:
+    return ()
 
 
 def _make_sure_of_room(frames: int) -> None:
@@ -218,21 +378,24 @@ def _withheld(error: BaseException) -> str:
     return WITHHELD
 
 
-def _merged(spans: list[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
-    """Spans in order, those that overlap made one, with the word of the longest, the first among equals."""
+def _merged(spans: list[tuple[int, int, str]], ranks: Mapping[str, int]) -> list[tuple[int, int, str]]:
+    """Spans in order, those that overlap made one, of the longest one's kind, among equals of the first."""
     spans.sort(key=lambda span: span[0])
-    start, end, word = spans[0]
+    made = []
+    start, end, kind = spans[0]
     longest = end - start
-    for next_start, next_end, next_word in spans[1:]:
+    for next_start, next_end, next_kind in spans[1:]:
         if next_start >= end:
-            yield start, end, word
-            start, end, word = next_start, next_end, next_word
+            made.append((start, end, kind))
+            start, end, kind = next_start, next_end, next_kind
             longest = end - start
             continue
-        if next_end - next_start > longest:
-            word, longest = next_word, next_end - next_start
+        size = next_end - next_start
+        if size > longest or (size == longest and ranks.get(next_kind, 99) < ranks.get(kind, 99)):
+            kind, longest = next_kind, size
         end = max(end, next_end)
-    yield start, end, word
+    made.append((start, end, kind))
+    return made
 
 
 def _repr(value: object) -> str:
@@ -241,10 +404,6 @@ def _repr(value: object) -> str:
         return repr(value)
     except Exception:
         return ""
-
-
-def _matches(text: str, pattern: re.Pattern[str]) -> Iterator[Span]:
-    return (found.span() for found in pattern.finditer(text) if found.end() > found.start())
 
 
 def _stems(keys: Iterable[str]) -> tuple[str, ...]:
@@ -260,55 +419,7 @@ def _parts(key: str) -> list[str]:
     return [part for part in re.split("[-_. ]+", key.lower()) if part]
 
 
-def _names(what: str, names: Iterable[str] | None) -> list[str]:
-    if names is None:
-        return []
-    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
-        raise UsageTypeError(f"{what} must be a list of names, not {shown(names)}")
-    made = list(names)
-    for name in made:
-        if not isinstance(name, str):
-            raise UsageTypeError(f"{what} must hold names, not {shown(name)}")
-        if not name.strip("-_. "):
-            raise UsageValueError(f"{what} holds an empty name: {shown(name)}")
-    return made
-
-
-def _detectors(kinds: Iterable[str] | None) -> dict[str, Detector]:
-    from llmlog.redaction.detectors import DETECTORS  # late: see above
-
-    if kinds is None:
-        return DETECTORS
-    chosen = _names("kinds", kinds)
-    for kind in chosen:
-        if kind not in DETECTORS:
-            known = ", ".join(sorted(DETECTORS))
-            raise UsageValueError(f"no kind of personal data: {shown(kind)}; there are {known}")
-    return {kind: find for kind, find in DETECTORS.items() if kind in chosen}
-
-
-def _patterns(patterns: Mapping[str, str | re.Pattern[str]] | None) -> dict[str, Detector]:
-    if patterns is None:
-        return {}
-    if not isinstance(patterns, Mapping):
-        raise UsageTypeError(f"patterns must map names to regular expressions, not {shown(patterns)}")
-    made: dict[str, Detector] = {}
-    for name, pattern in patterns.items():
-        if not isinstance(name, str) or not name.isidentifier():
-            raise UsageValueError(f"the name of a pattern must be an identifier, not {shown(name)}")
-        try:
-            compiled = re.compile(pattern)
-        except re.error as error:
-            raise UsageValueError(f"pattern {name}, {shown(pattern)}, is no regular expression: {error}") from None
-        except TypeError:
-            raise UsageTypeError(f"pattern {name} must be a text or compiled, not {shown(pattern)}") from None
-        if not isinstance(compiled.pattern, str):
-            raise UsageTypeError(f"pattern {name} must be one for text, not {shown(pattern)}")
-        made[name] = partial(_matches, pattern=compiled)
-    return made
-
-
-_OPTIONS = ("kinds", "patterns", "keys")
+_OPTIONS = ("kinds", "patterns", "keys", "detectors", "replace", "allow", "allow_patterns", "hash_keys")
 
 
 def build(option: Any = None) -> Redactor:
@@ -330,7 +441,7 @@ def build(option: Any = None) -> Redactor:
                 known = ", ".join(_OPTIONS)
                 raise UsageValueError(f"no option of redaction: {shown(name)}; there are {known}")
         return Redactor(**option)
-    return Redactor(_names("redaction", option))
+    return Redactor(options.names("redaction", option))
 
 
 _configured: Redactor | None = None

@@ -1,91 +1,217 @@
 """Where secrets stand in a text: keys and tokens by their issuers' shapes, and the values of telling names.
 
-Pure functions in linear time, as those in `llmlog.redaction.detectors`.
+Pure functions in linear time, as all detectors are.
 """
 
 from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
-from typing import Literal
+from collections.abc import Iterator
 
-__all__ = ["Span", "Verdict", "api_key", "pairs", "squeezed"]
+from llmlog.redaction.pairs import STEMS, judge, opaque, pairs, stutters
+from llmlog.redaction.places import Span
 
-Span = tuple[int, int]
-Verdict = Literal["any", "opaque"] | None  # which values of a name are secret
+__all__ = ["SHAPES", "api_key", "framed", "of_shape", "shaped"]
 
-_DIGIT = re.compile("[0-9]")
-
-_TOKEN = r"[A-Za-z0-9_\-]"
+_T = r"[A-Za-z0-9_\-]"
 _B = r"(?<![A-Za-z0-9])"
-# A text that must be there, and the shape around it. The shapes are the issuers' own.
-_SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (literal, re.compile(shape))
-    for literal, shape in (
-        ("sk-", rf"{_B}sk-{_TOKEN}{{20,}}+"),  # OpenAI, Anthropic, OpenRouter, Langfuse
-        ("k_", rf"{_B}[srp]k_(?:live|test|prod)_[A-Za-z0-9]{{10,}}+"),  # Stripe
-        ("A", r"(?<![A-Za-z0-9])A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{16}(?![A-Za-z0-9])"),  # AWS
-        ("ABSK", r"ABSK[A-Za-z0-9+/]{60,}+=*"),
-        ("AIza", rf"{_B}AIza{_TOKEN}{{30,}}+"),  # Google
-        ("gh", rf"{_B}gh[pousr]_[A-Za-z0-9]{{20,}}+"),  # GitHub
-        ("github_pat_", rf"{_B}github_pat_{_TOKEN}{{20,}}+"),
-        ("gl", rf"{_B}gl(?:pat|ptt|rt|dt|ft|soat|cbt|agent|imt|ffct)-{_TOKEN}{{16,}}+"),  # GitLab
-        ("GR1348941", rf"GR1348941{_TOKEN}{{18,}}+"),
-        ("xox", rf"{_B}xox[abeoprs](?:\.xox[a-z])?-[A-Za-z0-9\-]{{10,}}+"),  # Slack
-        ("xapp-", rf"{_B}xapp-[0-9]-[A-Za-z0-9\-]{{20,}}+"),
-        ("hooks.slack.com", r"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9+/]{20,}+"),
-        ("hf_", rf"{_B}hf_[A-Za-z0-9]{{20,}}+"),  # Hugging Face
-        ("gsk_", rf"{_B}gsk_[A-Za-z0-9]{{20,}}+"),  # Groq
-        ("SK", rf"{_B}SK[0-9a-f]{{32}}(?![A-Za-z0-9])"),  # Twilio
-        ("SG.", rf"{_B}SG\.{_TOKEN}{{16,}}\.{_TOKEN}{{16,}}+"),  # SendGrid
-        ("npm_", rf"{_B}npm_[A-Za-z0-9]{{30,}}+"),
-        ("pypi-", rf"{_B}pypi-{_TOKEN}{{30,}}+"),
-        ("eyJ", rf"{_B}eyJ{_TOKEN}{{8,}}+\.eyJ{_TOKEN}{{8,}}+(?:\.{_TOKEN}*+)*+"),  # JWT
-        ("_v1_", rf"{_B}do[opr]_v1_[0-9a-f]{{32,}}+"),  # DigitalOcean
-        ("shp", rf"{_B}shp(?:at|ca|pa|ss)_[0-9a-fA-F]{{32}}"),  # Shopify
-        ("sq0", rf"{_B}sq0[a-z]{{3}}-{_TOKEN}{{20,}}+"),  # Square
-        ("pscale_", rf"{_B}pscale_[a-z]{{2,6}}_[\w=.\-]{{30,}}+"),  # PlanetScale
-        ("sntry", rf"{_B}sntry[su]_[\w+/=]{{40,}}+"),  # Sentry
-        ("xkeysib-", rf"{_B}xkeysib-{_TOKEN}{{40,}}+"),  # Brevo
-        ("AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[A-Z0-9]{40,}+"),
-        ("-us", r"(?<![A-Za-z0-9])[0-9a-f]{32}-us[0-9]{1,2}(?![0-9A-Za-z])"),  # Mailchimp
-        ("://", r"://[^\s/:@\"'<>]{0,64}+:([^\s/@\"'<>]{1,256}+)@"),  # a password in a URL
-    )
-)
-_SIGNED = re.compile(r"(?<![A-Za-z])(bearer|basic)[ ]{1,3}([A-Za-z0-9+/=_.~\-]{8,}+)", re.IGNORECASE)
-_PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_E = r"(?![A-Za-z0-9])"
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
-_STEMS = ("token", "secret", "passw", "passphrase", "pwd", "key", "authorization", "cookie", "credential")
-_SURE = re.compile(
-    r"(?:password|passwd|passphrase|pwd|apikey|secret|secretkey|secretaccesskey|accesskey|privatekey|authtoken|accesstoken"
-    r"|refreshtoken|sessiontoken|bearertoken|authorization|cookie)[0-9]{0,2}$"
+SHAPES: tuple[tuple[str, str], ...] = (
+    ("sk-", rf"{_B}sk-{_T}{{20,}}+"),  # OpenAI, Anthropic, OpenRouter, Langfuse
+    *((f"{one}k_", rf"{_B}{one}k_(?:live|test|prod)_[A-Za-z0-9]{{10,}}+") for one in "sr"),  # Stripe
+    ("whsec_", rf"{_B}whsec_[A-Za-z0-9+/=]{{24,}}+"),
+    *((key, rf"{_B}{key}[A-Z0-9]{{16}}{_E}") for key in ("AKIA", "ASIA", "ABIA", "ACCA")),  # AWS
+    ("ABSK", r"ABSK[A-Za-z0-9+/]{60,}+=*"),
+    ("bedrock-api-key-", rf"bedrock-api-key-{_T}{{20,}}+"),
+    ("AIza", rf"{_B}AIza{_T}{{30,}}+"),  # Google
+    ("GOCSPX-", rf"{_B}GOCSPX-{_T}{{20,}}+"),
+    ("ya29.", rf"{_B}ya29\.{_T}{{20,}}+"),
+    ("gh", rf"{_B}gh[pousr]_[A-Za-z0-9]{{20,}}+"),  # GitHub
+    ("github_pat_", rf"{_B}github_pat_{_T}{{20,}}+"),
+    ("gl", rf"{_B}gl(?:pat|ptt|rt|dt|ft|soat|cbt|agent|imt|ffct|oas|rtr)-{_T}{{16,}}+(?:\.{_T}++)*+"),  # GitLab
+    ("GR1348941", rf"GR1348941{_T}{{18,}}+"),
+    ("xox", rf"{_B}xox[abeoprs](?:\.xox[a-z])?-(?:(?:[0-9]{{6,}}+-){{1,3}}[A-Za-z0-9]{{16,}}+(?:-[A-Za-z0-9]++)*+"
+     r"|[0-9]-[A-Za-z0-9\-]{16,}+|[A-Za-z0-9]{20,}+)"),  # Slack
+    ("xapp-", rf"{_B}xapp-[0-9]-[A-Za-z0-9\-]{{20,}}+"),
+    ("hooks.slack.com", r"(?:https?://)?hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9+/]{20,}+"),
+    ("webhook.office.com", r"(?:https://)?[a-z0-9]{1,40}\.webhook\.office\.com/webhookb2/[A-Za-z0-9@/\-]{60,}+"),
+    ("discord", r"discord(?:app)?\.com/api/webhooks/[0-9]{15,}+/[\w\-]{30,}+"),
+    ("hf_", rf"{_B}hf_[A-Za-z0-9]{{20,}}+"),  # Hugging Face
+    ("api_org_", rf"{_B}api_org_[A-Za-z0-9]{{30,}}+"),
+    ("gsk_", rf"{_B}gsk_[A-Za-z0-9]{{20,}}+"),  # Groq
+    ("xai-", rf"{_B}xai-[A-Za-z0-9]{{40,}}+"),
+    ("r8_", rf"{_B}r8_[A-Za-z0-9]{{30,}}+"),  # Replicate
+    ("pplx-", rf"{_B}pplx-[A-Za-z0-9]{{30,}}+"),  # Perplexity
+    ("pcsk_", rf"{_B}pcsk_{_T}{{30,}}+"),  # Pinecone
+    ("lsv2_", rf"{_B}lsv2_(?:pt|sk)_[A-Za-z0-9_]{{30,}}+"),  # LangSmith
+    ("nvapi-", rf"{_B}nvapi-{_T}{{40,}}+"),
+    ("SK", rf"{_B}SK[0-9a-f]{{32}}{_E}"),  # Twilio
+    ("SG.", rf"{_B}SG\.{_T}{{16,}}\.{_T}{{16,}}+"),  # SendGrid
+    ("npm_", rf"{_B}npm_[A-Za-z0-9]{{30,}}+"),
+    ("pypi-", rf"{_B}pypi-{_T}{{30,}}+"),
+    ("rubygems_", rf"{_B}rubygems_[a-f0-9]{{40,}}+"),
+    ("CLOJARS_", r"CLOJARS_[A-Za-z0-9]{50,}+"),
+    ("oy2", rf"{_B}oy2[a-z0-9]{{43}}{_E}"),  # NuGet
+    ("eyJ", rf"{_B}eyJ{_T}{{8,}}+\.eyJ{_T}{{8,}}+(?:\.{_T}*+)*+"),  # JWT
+    ("ZXlK", rf"{_B}ZXlK[A-Za-z0-9+/]{{60,}}+={{0,2}}"),  # a JWT, encoded once more
+    ("eyJrIjoi", rf"{_B}eyJrIjoi[A-Za-z0-9]{{60,}}+={{0,3}}"),  # Grafana
+    ("glc_", rf"{_B}glc_[A-Za-z0-9+/]{{32,}}+={{0,3}}"),
+    ("glsa_", rf"{_B}glsa_[A-Za-z0-9]{{32}}_[A-Fa-f0-9]{{8}}"),
+    ("_v1_", rf"{_B}do[opr]_v1_[0-9a-f]{{32,}}+"),  # DigitalOcean
+    ("shp", rf"{_B}shp(?:at|ca|pa|ss)_[0-9a-fA-F]{{32}}"),  # Shopify
+    ("shippo_", rf"{_B}shippo_(?:live|test)_[0-9a-fA-F]{{40}}"),
+    ("sq0", rf"{_B}sq0[a-z]{{3}}-{_T}{{20,}}+"),  # Square
+    ("EAAA", rf"{_B}EAAA{_T}{{40,}}+"),
+    ("EAA", rf"{_B}EAA[MC][A-Za-z0-9]{{80,}}+"),  # Facebook
+    ("pscale_", rf"{_B}pscale_[a-z]{{2,6}}_[\w=.\-]{{30,}}+"),  # PlanetScale
+    ("sntry", rf"{_B}sntry(?:u_[0-9a-f]{{64}}{_E}|s_[\w+/=]{{40,}}+)"),  # Sentry
+    ("xkeysib-", rf"{_B}xkeysib-{_T}{{40,}}+"),  # Brevo
+    ("AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[A-Z0-9]{40,}+"),
+    ("-us", rf"{_B}[0-9a-f]{{32}}-us[0-9]{{1,2}}{_E}"),  # Mailchimp
+    ("key-", rf"{_B}(?:pub)?key-[0-9a-f]{{32}}{_E}"),  # Mailgun
+    ("EZ", r"(?<![A-Za-z0-9+/])EZ[AT]K[A-Za-z0-9]{50,}+"),  # EasyPost
+    ("sgp_", rf"{_B}sgp_(?:(?:[a-fA-F0-9]{{16}}|local)_)?[a-fA-F0-9]{{40}}{_E}"),  # Sourcegraph
+    ("s-s4t2", rf"{_B}s-s4t2(?:ud|af)-[0-9a-f]{{60,}}+"),
+    ("sha256~", rf"{_B}sha256~{_T}{{40,}}+"),  # OpenShift
+    ("AKCp", rf"{_B}AKCp[A-Za-z0-9]{{40,}}+"),  # Artifactory
+    ("cmVmdGtu", rf"{_B}cmVmdGtu[A-Za-z0-9]{{50,}}+"),
+    ("ATATT3", rf"{_B}ATATT3[A-Za-z0-9_\-=]{{60,}}+"),  # Atlassian
+    ("ATCTT3", rf"{_B}ATCTT3[A-Za-z0-9_\-=]{{60,}}+"),
+    ("ATBB", rf"{_B}ATBB[A-Za-z0-9_=.\-]{{24,}}+"),
+    (".acc", r"(?:sc|ext|scauth|authress)_[A-Za-z0-9]{5,30}\.[A-Za-z0-9]{4,6}\.acc[_\-][A-Za-z0-9\-]{10,32}\."
+     r"[A-Za-z0-9+/_=\-]{30,}+"),  # Authress
+    ("Q~", r"(?<![A-Za-z0-9_~.])[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.\-]{31,34}"),  # Azure AD
+    ("v1.0-", rf"{_B}v1\.0-[a-f0-9]{{24}}-[a-f0-9]{{140,}}+"),  # Cloudflare
+    ("dapi", rf"{_B}dapi[a-f0-9]{{32}}(?:-[0-9])?{_E}"),  # Databricks
+    ("dnkey-", rf"{_B}dnkey-[A-Za-z0-9=_\-]{{26}}-[A-Za-z0-9=_\-]{{50,}}+"),
+    ("dp.", rf"{_B}dp\.(?:pt|st|ct|sa|scim|audit)\.(?:[a-z0-9_\-]{{2,35}}\.)?[A-Za-z0-9]{{40,}}+"),  # Doppler
+    ("dckr_pat_", rf"{_B}dckr_pat_{_T}{{20,}}+"),  # Docker
+    ("duffel_", rf"{_B}duffel_(?:test|live)_[\w\-=]{{40,}}+"),
+    ("dt0", rf"{_B}dt0[a-z][0-9]{{2}}\.[A-Za-z0-9]{{24}}\.[A-Za-z0-9]{{60,}}+"),  # Dynatrace
+    ("fo1_", rf"{_B}fo1_[\w\-]{{40,}}+"),  # Fly.io
+    ("fm", rf"{_B}fm(?:1[ar]|2)_[A-Za-z0-9+/]{{80,}}+={{0,3}}"),
+    ("FLW", r"FLW(?:PUB|SEC)K(?:_TEST)?-[a-h0-9]{12,}+(?:-X)?"),  # Flutterwave
+    ("fio-u-", rf"{_B}fio-u-[\w\-=]{{50,}}+"),
+    ("figd_", rf"{_B}figd_{_T}{{30,}}+"),
+    ("at.", rf"{_B}[ps]at\.{_T}{{22}}\.[A-Za-z0-9]{{24}}\.[A-Za-z0-9]{{20}}"),  # Harness
+    ("pat", rf"{_B}pat[A-Za-z0-9]{{14}}\.[a-f0-9]{{64}}"),  # Airtable
+    (".atlasv1.", rf"{_B}[A-Za-z0-9]{{14}}\.atlasv1\.[\w\-=]{{60,}}+"),  # Terraform
+    ("hv", rf"{_B}hv[sbr]\.[\w\-]{{24,}}+"),  # Vault
+    ("HRKU-", rf"{_B}HRKU-[\w\-]{{36,}}+"),
+    ("ico-", rf"{_B}ico-[A-Za-z0-9]{{32}}"),
+    ("lin_api_", rf"{_B}lin_api_[A-Za-z0-9]{{32,}}+"),
+    ("LTAI", rf"{_B}LTAI[A-Za-z0-9]{{16,}}+"),  # Alibaba
+    ("AKID", rf"{_B}AKID[A-Za-z0-9]{{32}}{_E}"),  # Tencent
+    ("k.eyJ", rf"{_B}[ps]k\.eyJ{_T}{{40,}}\.{_T}{{20,}}+"),  # Mapbox
+    ("pk.", rf"{_B}pk\.[a-z0-9]{{60}}\.[a-z0-9]{{22}}"),
+    ("_mmk", rf"{_B}[A-Za-z0-9]{{6}}_[A-Za-z0-9]{{29}}_mmk{_E}"),  # MaxMind
+    ("NR", rf"{_B}NR(?:AK|JS|II|BR|RA)-[A-Za-z0-9\-]{{19,}}+"),  # New Relic
+    ("NRAL", rf"{_B}[a-f0-9]{{36}}NRAL{_E}"),
+    ("ntn_", rf"{_B}ntn_[A-Za-z0-9]{{40,}}+"),  # Notion
+    ("secret_", rf"{_B}secret_[A-Za-z0-9]{{43}}{_E}"),
+    ("API-", rf"{_B}API-[A-Z0-9]{{26}}{_E}"),  # Octopus Deploy
+    ("ops_eyJ", rf"{_B}ops_eyJ[A-Za-z0-9+/]{{100,}}+={{0,3}}"),  # 1Password
+    ("A3-", rf"{_B}A3-[A-Z0-9]{{6}}-(?:[A-Z0-9]{{11}}|[A-Z0-9]{{6}}-[A-Z0-9]{{5}})(?:-[A-Z0-9]{{5}}){{3}}"),
+    ("access-", rf"{_B}access-(?:sandbox|development|production)-{_UUID}"),  # Plaid
+    ("PMAK-", rf"{_B}PMAK-[a-f0-9]{{24}}-[a-f0-9]{{34}}"),  # Postman
+    ("pnu_", rf"{_B}pnu_[A-Za-z0-9]{{36}}{_E}"),  # Prefect
+    ("pul-", rf"{_B}pul-[a-f0-9]{{40}}{_E}"),  # Pulumi
+    ("phx_", rf"{_B}phx_[A-Za-z0-9_\-]{{40,}}+"),
+    ("rdme_", rf"{_B}rdme_[a-z0-9]{{60,}}+"),  # ReadMe
+    ("tk-us-", rf"{_B}tk-us-[\w\-]{{48}}"),  # Scalingo
+    ("sm_", rf"{_B}sm_(?:aat|pat|sat)_[A-Za-z0-9]{{16}}{_E}"),  # SettleMint
+    ("sq", rf"{_B}sq[upa]_[\w\-=]{{40}}"),  # Sonar
+    ("sbp_", rf"{_B}sbp_[a-f0-9]{{40}}{_E}"),  # Supabase
+    ("nfp_", rf"{_B}nfp_[A-Za-z0-9]{{30,}}+"),  # Netlify
+    ("vercel_", rf"{_B}vercel_[a-z]+_[A-Za-z0-9]{{20,}}+"),
+    ("tfp_", rf"{_B}tfp_[A-Za-z0-9_.=\-]{{40,}}+"),  # Typeform
+    ("t1.", rf"{_B}t1\.[A-Za-z0-9_\-]{{10,}}={{0,2}}\.[A-Za-z0-9_\-]{{86}}={{0,2}}"),  # Yandex
+    ("AQVN", rf"{_B}AQVN{_T}{{35,}}+"),
+    ("p8e-", rf"{_B}p8e-[A-Za-z0-9]{{32}}{_E}"),  # Adobe
+    ("4b1d", rf"{_B}4b1d[A-Za-z0-9]{{38}}{_E}"),  # ClickHouse
+    (":AA", rf"{_B}[0-9]{{5,16}}:AA{_T}{{32,}}+"),  # Telegram
+    ("AccountKey=", r"AccountKey=([A-Za-z0-9+/]{40,}+={0,2})"),  # Azure Storage
+    ("sig=", r"[?&]sig=([A-Za-z0-9%+/=_\-]{20,}+)"),
+    ("ignature=", r"[?&](?:X-(?:Amz|Goog)-)?[Ss]ignature=([A-Za-z0-9%+/=_\-]{20,}+)"),
+    ("://", r"://[^\s/:@\"'<>]{0,64}+:([^\s/@\"'<>]{1,256}+)@"),  # a password in a URL
+)  # fmt: skip
+"""A text that must be there, and the shape around it, or around what its group takes: the issuers' own shapes."""
+_INFIX = frozenset(
+    number
+    for number, (literal, shape) in enumerate(SHAPES)
+    if not shape.removeprefix(_B).startswith(re.escape(literal).replace(r"\-", "-")) or literal == "://"
 )
-_TELLING = re.compile(r"(?:[a-z0-9](?:key|secret)|token|credentials?|secrete?)[0-9]{0,2}$|^(?:apikey|token|secret)")
-_HARMLESS = re.compile(
-    r"public|primary|foreign|cache|partition|sort|csrf|xsrf|idempoten|routing|registry|keyword|monkey|sequence"
-    r"|(?:next|page|continuation|sync|cursor|stop|eos|bos|pad|unk|mask|per|first|last)(?:page)?token"
-)
+"""Those whose literal does not stand first."""
+_LONG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-./+~=]{14,}+")
+_HEAD = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{2}")
+_BY_HEAD: dict[str, list[int]] = {}
+for _number, (_literal, _) in enumerate(SHAPES):
+    if _number not in _INFIX:
+        _BY_HEAD.setdefault(_literal[:2], []).append(_number)
+_COMPILED: dict[int, re.Pattern[str]] = {}
+_ANYTHING = frozenset({"://", "sig=", "ignature=", "AccountKey="})
+_SIGNED = re.compile(r"(?<![A-Za-z])(bearer|basic)[ ]{1,3}([A-Za-z0-9+/=_.~\-]{8,}+)", re.IGNORECASE)
+_SIGNS = ("earer ", "asic ", "EARER ", "ASIC ")
+_CURL = re.compile(r" (?:-u|--user)[ =]?[\"']?([\w.@\-]{1,64}+:[^\s\"']{3,64}+)")
+_PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 
 
 def api_key(text: str) -> Iterator[Span]:
     """Keys and tokens by their issuers' shapes, private keys, `Bearer`, `Basic`, values of telling names."""
-    for literal, shape in _SHAPES:
-        if literal in text:
-            for found in shape.finditer(text):
-                if literal == "://" or _varied(found[0]):
-                    yield found.span(shape.groups)
-    if "earer " in text or "asic " in text or "EARER " in text or "ASIC " in text:
-        for found in _SIGNED.finditer(text):
-            if _opaque(found[2]) if len(found[1]) == 6 else _is_basic(found[2]):
-                yield found.span(2)
+    yield from shaped(text)
+    for start, end, _ in pairs(text, STEMS, lambda name: (judge(name), "api_key")):
+        yield start, end
+
+
+def shaped(text: str) -> Iterator[Span]:
+    """Keys, tokens, headers and private keys whose own form tells."""
+    long = " ".join(_LONG.findall(text))
+    for number in _INFIX:
+        if SHAPES[number][0] in text:
+            yield from of_shape(number, text)
+    if long:
+        for head in {*_HEAD.findall(long)} & _BY_HEAD.keys():
+            for number in _BY_HEAD[head]:
+                if SHAPES[number][0] in long:
+                    yield from of_shape(number, text)
+    yield from framed(text)
+
+
+def of_shape(number: int, text: str) -> Iterator[Span]:
+    """What has the shape of this number in `SHAPES`."""
+    literal, shape = SHAPES[number]
+    pattern = _COMPILED.get(number)
+    if pattern is None:  # a process meets few issuers
+        pattern = _COMPILED[number] = re.compile(shape)
+    if number in _INFIX:
+        for found in pattern.finditer(text):
+            if literal in _ANYTHING or _varied(found[0], literal):
+                yield found.span(pattern.groups)
+        return
+    at = text.find(literal)
+    while at >= 0:  # the literal stands first: it is tried only where it does
+        found_there = pattern.match(text, at)
+        if found_there and _varied(found_there[0], literal):
+            yield found_there.span()
+        at = text.find(literal, found_there.end() if found_there else at + len(literal))
+
+
+def framed(text: str) -> Iterator[Span]:
+    """What stands behind `Bearer`, `Basic` or `curl -u`, and private keys."""
+    for sign in _SIGNS:
+        if sign in text:
+            for found in _SIGNED.finditer(text):
+                if opaque(found[2]) if len(found[1]) == 6 else _is_basic(found[2]):
+                    yield found.span(2)
+            break
+    if "curl " in text and " -" in text:
+        for found in _CURL.finditer(text):
+            yield found.span(1)
     if "-----BEGIN " in text:
         yield from _private_keys(text)
-    yield from pairs(text, _STEMS, _judge)
-
-
-_STUTTER = re.compile("[xX*#]{6}|0{12}")  # where a secret is still to be filled in
 
 
 def _private_keys(text: str) -> Iterator[Span]:
@@ -104,24 +230,21 @@ def _private_keys(text: str) -> Iterator[Span]:
             yield begin.start(), reached
 
 
-def _varied(token: str) -> bool:
+def _varied(token: str, literal: str) -> bool:
     """Whether it may be a real secret: "sk-xxxxxxxxxxxxxxxxxxxxxx" and "sk-a-name-in-lower-case" are not."""
-    if token.startswith(("AKIA", "ASIA", "ACCA", "ABIA")):
-        return True
-    return sum(map(str.isdigit, token)) >= 3 and len(set(token)) >= 8 and not _STUTTER.search(token)
-
-
-def _opaque(value: str) -> bool:
-    """Whether a value looks drawn at random: long, letters and digits in one piece."""
-    if len(value) < 12 or not _DIGIT.search(value) or _STUTTER.search(value):
+    if literal in _AWS:
+        return not token.endswith("EXAMPLE")
+    _, _, tail = token.partition(literal)
+    signs = len(set(tail or token))
+    if signs < 6 or stutters(token) or "EXAMPLE" in token or (signs < 9 and _STRETCH.search(tail)):
         return False
-    if not _LETTER.search(value):
-        return len(value) >= 16 and value.isdecimal()
-    return len(set(value)) >= 6 and (len(value) >= 24 or _LONG_PIECE.search(value) is not None)
+    return _THREE_DIGITS.match(token) is not None or (len(token) >= 32 and literal in _LETTERS_TOO)
 
 
-_LETTER = re.compile("[A-Za-z]")
-_LONG_PIECE = re.compile("[A-Za-z0-9]{10}")
+_STRETCH = re.compile(r"(.)\1{7}")
+_AWS = frozenset({"AKIA", "ASIA", "ABIA", "ACCA"})
+_THREE_DIGITS = re.compile("(?:[^0-9]*+[0-9]){3}")
+_LETTERS_TOO = frozenset({"hf_", "api_org_", "AQVN", "ABSK", "hooks.slack.com", "AGE-SECRET-KEY-1"})
 
 
 def _is_basic(value: str) -> bool:
@@ -129,96 +252,3 @@ def _is_basic(value: str) -> bool:
         return b":" in binascii.a2b_base64(value)
     except ValueError:
         return False
-
-
-@lru_cache(maxsize=1024)
-def _judge(name: str) -> Verdict:
-    if _HARMLESS.search(name):
-        return None
-    return "any" if _SURE.search(name) else "opaque" if _TELLING.search(name) else None
-
-
-# Names and their values: `name=value`, `name: value`, `"name": "value"`, `name => 'value'`, `--name value`
-
-_AFTER_STEM = re.compile(
-    r"""([\w\-]{0,24}+)
-    (?: \\?["'`]?\]?(?:\[[0-9]*\])?[ \t]{0,4}(?:(?:string|str)[ ])?(?:[:=?.|!]{0,3}=>?|:)[=:]{0,2}[ \t]{0,8}
-      | \\?["'],[ ]{0,2}(?=\\?["'])
-      | (?P<tag>>)\s{0,12}
-      | (?P<blank>[ ])(?=\S{16}) )
-    (?P<quote>\\?["'`])?
-    (?:(?:bearer|basic|token|digest|negotiate|bot|apikey)[ ]{1,3})?""",
-    re.VERBOSE | re.IGNORECASE,
-)
-_WORD_BEFORE = re.compile(r"[a-z]+ \Z")
-_BEFORE_STEM = re.compile(r"[\w.\-]*\Z")
-_CLOSING = re.compile(r"\s{0,12}</")
-_BOUND = 256
-_VALUES = {
-    "": re.compile(r"[^\s,;&\"'`<>\\]{0,256}"),
-    '"': re.compile(r'(?:[^"\\\n]|\\.){0,256}'),
-    "'": re.compile(r"(?:[^'\\\n]|\\.){0,256}"),
-    "`": re.compile(r"[^`\n]{0,256}"),
-    "\\": re.compile(r"[^\"'`\\\n]{0,256}"),
-    "line": re.compile(r"[^\"'\n]{0,256}"),
-}
-_PLACEHOLDER = re.compile(
-    r"[<{%*$].*|(?:none|null|nil|true|false|undefined|str|string|bytes|int|bool|optional|required|missing|invalid|empty"
-    r"|x{3,}|\.+)\W*",
-    re.IGNORECASE | re.DOTALL,
-)
-
-
-def squeezed(name: str) -> str:
-    """A name as it is compared: lower case, without `-`, `_`, dots and blanks."""
-    return name.lower().translate(_SQUEEZE)
-
-
-_SQUEEZE = str.maketrans("", "", "-_. ")
-
-
-def pairs(text: str, stems: Iterable[str], judge: Callable[[str], Verdict]) -> Iterator[Span]:
-    """The values of `name=value` and its like, where one of `stems` is in the name and `judge` takes it."""
-    lower = text.lower()
-    if len(lower) != len(text):  # a capital that becomes two characters would shift all places
-        lower = re.sub("[A-Z]+", lambda found: found[0].lower(), text)
-    for stem in stems:
-        reached = 0
-        at = lower.find(stem)
-        while at >= 0:
-            after = at + len(stem)
-            found = _AFTER_STEM.match(text, after) if at >= reached else None
-            span = _value(text, lower, at, found, judge) if found else None
-            if span:
-                yield span
-                reached = span[1]
-            at = lower.find(stem, after)
-
-
-def _value(text: str, lower: str, at: int, found: re.Match[str], judge: Callable[[str], Verdict]) -> Span | None:
-    before = _BEFORE_STEM.search(lower, max(0, at - 40), at)
-    first = before[0] if before else ""
-    if found["blank"] and not first.startswith("-"):
-        return None  # only a command line's option is parted from its value by a blank alone
-    name = squeezed(first + lower[at : found.end(1)])
-    verdict = judge(name)
-    if verdict is None:
-        begins = at - len(first)
-        word = _WORD_BEFORE.search(lower, max(0, begins - 20), begins) if lower[begins - 1 : begins] == " " else None
-        if not word or judge(squeezed(word[0]) + name) != "any":  # "api key: x"
-            return None
-        verdict = "any"
-    goes = _opaque if verdict == "opaque" else bool
-    quote = found["quote"] or ""
-    pattern = _VALUES["line" if name.endswith("cookie") and not quote else quote[:1]]
-    start = end = found.end()
-    while (piece := pattern.match(text, end)) and piece.end() > end:
-        end = piece.end()
-        if end - start < _BOUND or (end - start == _BOUND and not goes(text[start:end])):
-            break  # a long value is read on only where it goes, so that none is read twice
-    if found["tag"] and not _CLOSING.match(text, end):
-        goes = _opaque
-    value = text[start:end] if quote else text[start:end].rstrip(".)]}:|")
-    if not value or _PLACEHOLDER.fullmatch(value) or not goes(value[:_BOUND]):
-        return None
-    return start, start + len(value)

@@ -1,4 +1,4 @@
-"""What makes code that calls language models testable: captured summaries, scripted providers, a clock in your hands.
+"""What makes code that calls language models testable: captured summaries, scripted providers, a clock, canaries.
 
     from llmlog.testing import Script, assert_one_summary, serve
 
@@ -9,8 +9,8 @@
                 list(client.chat.completions.create(model="gpt-4o-mini", messages=[...], stream=True))
         assert_one_summary(llm_calls, outcome="error", content_chunks=2, latency_ms=lambda ms: ms > 0)
 
-The fixtures `llm_calls` and `llm_clock` are there wherever llmlog is installed: it is a pytest plugin, and
-`-p no:llmlog` switches it off. Everything else works without pytest, and needs only the standard library. Importing
+The fixtures `llm_calls`, `llm_clock` and `llm_canaries` are there wherever llmlog is installed: it is a pytest plugin,
+and `-p no:llmlog` switches it off. Everything else works without pytest, and needs only the standard library. Importing
 this package touches no logger: each name is loaded when it is first used.
 """
 
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llmlog.testing.anthropic import anthropic_answer, anthropic_error, anthropic_events
+    from llmlog.testing.canaries import Canaries, Found
     from llmlog.testing.captured import ABSENT, Captured, assert_one_summary, capture
     from llmlog.testing.chains import Chain
     from llmlog.testing.clocks import FakeClock
@@ -33,6 +34,8 @@ __all__ = [
     "ABSENT", "Captured", "assert_one_summary", "capture",
     # time
     "FakeClock",
+    # personal data and secrets that are to get out nowhere
+    "Canaries", "Found",
     # scripts, and their wire forms
     "Script", "ToolCall",
     "anthropic_answer", "anthropic_error", "anthropic_events",
@@ -43,6 +46,7 @@ __all__ = [
 
 _HOMES = {
     "anthropic": ("anthropic_answer", "anthropic_error", "anthropic_events"),
+    "canaries": ("Canaries", "Found"),
     "captured": ("ABSENT", "Captured", "assert_one_summary", "capture"),
     "chains": ("Chain",),
     "clocks": ("FakeClock",),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from llmlog.testing.canaries import Canaries
     from llmlog.testing.captured import Captured
     from llmlog.testing.clocks import FakeClock
 
@@ -32,3 +33,11 @@ def llm_clock() -> Iterator[FakeClock]:
     settings.change(clock=clock)
     yield clock
     settings.change(clock=before)
+
+
+@pytest.fixture
+def llm_canaries(request: pytest.FixtureRequest) -> Canaries:
+    """Made-up personal data and secrets, this test's own: `llm_canaries.assert_absent(...)` says where they got out."""
+    from llmlog.testing.canaries import Canaries
+
+    return Canaries(request.node.nodeid)

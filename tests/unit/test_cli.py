@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 
 import llmlog
 from llmlog import cli, recovery
+from llmlog.formatters import JSONFormatter
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the journal needs POSIX file locks")
 
@@ -145,7 +146,7 @@ def test_a_full_disk(
     output = tmp_path / "lost.jsonl"
     formatted: list[str] = []
 
-    class Full(cli.JSONFormatter):
+    class Full(JSONFormatter):
         def format(self, record: logging.LogRecord) -> str:
             if len(formatted) == 1:
                 raise OSError(errno.ENOSPC, "No space left on device")
@@ -153,7 +154,9 @@ def test_a_full_disk(
             return formatted[-1]
 
     with monkeypatch.context() as patched:
-        patched.setattr("llmlog.handlers.jsonlines.JSONFormatter" if to_file else "llmlog.cli.JSONFormatter", Full)
+        patched.setattr(
+            "llmlog.handlers.jsonlines.JSONFormatter" if to_file else "llmlog.cli.recover.JSONFormatter", Full
+        )
         done = run("recover", folder, *(("--output", output) if to_file else ()))
     assert done.exit_code == 1
     assert "No space left on device" in done.stderr

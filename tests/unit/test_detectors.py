@@ -1,16 +1,13 @@
 """Where personal data and secrets are found in a text, where not, and how long it takes."""
 
-import random
-import re
 import time
-import uuid
-import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
-from types import ModuleType
-from typing import Any
 
 import pytest
 
+from llmlog.exceptions import UsageValueError
+from llmlog.redaction import Redactor, ids
 from llmlog.redaction.detectors import DETECTORS, card, email, ip, phone
 from llmlog.redaction.secrets import api_key
 
@@ -270,7 +267,7 @@ def test_a_password_need_not_look_random() -> None:
     assert found(api_key, "password=hunter2, user=ann") == ["hunter2"]
     assert found(api_key, "password: 'two words'") == ["two words"]
     assert found(api_key, 'passwd: "never closed') == ["never closed"]
-    assert found(api_key, "Cookie: a=1; b=2\r\nHost: x") == ["a=1; b=2\r"]
+    assert found(api_key, "Cookie: a=1; b=2\r\nHost: x") == ["a=1; b=2"]
 
 
 def test_a_key_that_was_cut_off() -> None:
@@ -301,60 +298,98 @@ def test_no_api_key(text: str) -> None:
     assert found(api_key, text) == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "text", "what"),
+    [
+        ("iban", "IBAN DE89 3704 0044 0532 0130 00, thanks", "DE89 3704 0044 0532 0130 00"),
+        ("iban", "to gb82west12345698765432 now", "gb82west12345698765432"),
+        ("iban", "FR14-2004-1010-0505-0001-3M02-606.", "FR14-2004-1010-0505-0001-3M02-606"),
+        ("iban", "NO93 8601 1117 947 Oslo", "NO93 8601 1117 947"),
+        ("ssn", "my number is 536-90-4399.", "536-90-4399"),
+        ("ssn", "SSN: 536 90 4399", "536 90 4399"),
+        ("ssn", "social security 536904399", "536904399"),
+        ("mac", "from 00:1A:2B:3C:4D:5E on eth0", "00:1A:2B:3C:4D:5E"),
+        ("mac", "D0-50-99-84-A2-A0", "D0-50-99-84-A2-A0"),
+        ("mac", "cisco 001a.2b3c.4d5e up", "001a.2b3c.4d5e"),
+        ("userinfo", "postgres://bob:s3cret@db:5432/x", "bob:s3cret"),
+        ("userinfo", "https://token@example.com/", "token"),
+        ("userinfo", "redis://:p4ss@cache/0", ":p4ss"),
+        ("birth_date", "born on 17 May 1980 in Bonn", "17 May 1980"),
+        ("birth_date", '"date_of_birth": "1980-05-17"', "1980-05-17"),
+        ("birth_date", "DOB: 05/17/1980", "05/17/1980"),
+        ("birth_date", "geboren am 17.05.1980", "17.05.1980"),
+        ("birth_date", "née le 17 mai 1980", "17 mai 1980"),
+        ("api_key", "GET /x?X-Amz-Signature=0f8fad5bd9cb469fa16570867728950e&y=1", "0f8fad5bd9cb469fa16570867728950e"),
+        ("api_key", 'Authorization: Digest username="ann", response="0f8f"', 'username="ann", response="0f8f"'),
+        ("api_key", "curl -u ann:hunter2 https://x.example", "ann:hunter2"),
+        ("api_key", f"figd_{RANDOM}{RANDOM}", f"figd_{RANDOM}{RANDOM}"),
+        ("api_key", "dapi" + HEX, "dapi" + HEX),
+        ("api_key", 'password={"old": ["a", "b"], "new": "c"} ok', '{"old": ["a", "b"], "new": "c"}'),
+        ("phone", "tel +49\u202f30\u202f1234567", "+49\u202f30\u202f1234567"),
+        ("phone", "\uff0b\uff14\uff19 30 1234567", "\uff0b\uff14\uff19 30 1234567"),
+        ("card", "4111\u20111111\u20111111\u20111111", "4111\u20111111\u20111111\u20111111"),
+        ("card", "４１１１１１１１１１１１１１１１", "４１１１１１１１１１１１１１１１"),
+    ],
+)  # fmt: skip
+def test_other_kinds(kind: str, text: str, what: str) -> None:
+    """Each kind is found in the forms that it has."""
+    assert found(DETECTORS[kind], text) == [what]
+    covered = {at for start, end, _ in Redactor([kind]).find(text) for at in range(start, end)}
+    assert set(range(text.index(what), text.index(what) + len(what))) <= covered
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("iban", "DE89 3704 0044 0532 0130 01 DE8937040044053201300 XX89370400440532013000"),
+        ("ssn", "000-12-3456 666-12-3456 123-00-4567 123-45-0000 2024-12-1234 123-45-67890 1123-45-6789"),
+        ("ssn", "processed 536904399 rows"),
+        ("mac", "00:00:00:00:00:00 FF:FF:FF:FF:FF:FF 16:27:ac:a5:76:28:2d:36:63:1b:56:4d:eb:df:a6:48"),
+        ("mac", "2024-05-17 10-20-30 12:34:56 1234.5678.9012"),
+        ("userinfo", "ssh://git@github.com/x https://example.com/@ann http://x.example/a@b"),
+        ("birth_date", "2024-05-17 stubborn 2024-05-17; the birth rate of 2024"),
+        ("card", "order_id=4111111111111111 offset: 4111111111111111 seq #4111111111111111"),
+        ("email", "git@github.com:llmlog/llmlog.git"),
+        ("api_key", "password: {config} secret=[hidden]"),
+    ],
+)
+def test_what_only_looks_like_other_kinds(kind: str, text: str) -> None:
+    """Wrong check digits, pieces of longer things, ids with their names and what is everybody's are left alone."""
+    assert found(DETECTORS[kind], text) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "number"),
+    [
+        ("cn_ric", "居民身份证 360426199101010071", "360426199101010071"),
+        ("br_cpf", "CPF: 390.533.447-05", "390.533.447-05"),
+        ("it_codicefiscale", "codice fiscale RCCMNL83S18D969H", "RCCMNL83S18D969H"),
+        ("es_dni", "my DNI is 54362315K", "54362315K"),
+        ("es_nie", "NIE X-2482300-W", "X-2482300-W"),
+        ("fr_nir", "n° de sécurité sociale: 2 95 10 99 126 111 93, NIR", "2 95 10 99 126 111 93"),
+        ("in_aadhaar", "Aadhaar 2341 2341 2346", "2341 2341 2346"),
+    ],
+)
+def test_national_ids(kind: str, text: str, number: str) -> None:
+    """A national id is found beside its name, and anywhere where its kind is asked for."""
+    pytest.importorskip("stdnum")
+    assert found(DETECTORS["national_id"], text) == [number]
+    assert found(DETECTORS["national_id"], f"rows {number} done") == []
+    assert Redactor([kind]).text(f"rows {number} done") == f"rows <{kind.upper()}> done"
+    assert Redactor([kind]).text(f"rows {number[:-1]}0X done") == f"rows {number[:-1]}0X done"
+
+
+def test_national_ids_without_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without python-stdnum nothing is found, and asking for it names what to install."""
+    monkeypatch.setattr(ids, "stdnum", None)
+    assert found(DETECTORS["national_id"], "CPF: 390.533.447-05") == []
+    with pytest.raises(UsageValueError, match=r"llmlog\[ids\]"):
+        Redactor(["br_cpf"])
+
+
 def test_text_that_grows_when_lowered() -> None:
     """A letter whose small form is two characters does not shift what is found."""
     assert found(api_key, "İİİ Password=hunter2 İ") == ["hunter2"]
-
-
-def log_lines(dice: random.Random, count: int) -> Iterator[str]:
-    """Lines as servers write them, holding everything but personal data."""
-
-    def digits(length: int) -> str:
-        return str(dice.randrange(10 ** (length - 1), 10**length))
-
-    def hexadecimal(length: int) -> str:
-        return f"{dice.getrandbits(4 * length):0{length}x}"
-
-    def day() -> str:
-        return f"{dice.randint(2015, 2030)}-{dice.randint(1, 12):02}-{dice.randint(1, 28):02}"
-
-    def clock() -> str:
-        return f"{dice.randint(0, 23):02}:{dice.randint(0, 59):02}:{dice.randint(0, 59):02}"
-
-    def version() -> str:
-        return f"{dice.randint(0, 20)}.{dice.randint(0, 30)}.{dice.randint(0, 999)}"
-
-    shapes: list[Callable[[], str]] = [
-        lambda: f"request_id={uuid.UUID(int=dice.getrandbits(128))} took {dice.uniform(0, 9999):.3f} ms",
-        lambda: f"pid={digits(5)} thread={140 * 10**12 + dice.randrange(10**12)} at 0x{hexadecimal(12)}",
-        lambda: f"PacketResponder 1 for block blk_{dice.choice(['', '-'])}{digits(19)} terminating",
-        lambda: f"epoch {digits(10)} {1_300_000_000_000 + dice.randrange(6 * 10**11)} ns 17{digits(17)}",
-        lambda: f"traceparent: 00-{hexadecimal(32)}-{hexadecimal(16)}-01 sha256:{hexadecimal(64)}",
-        lambda: f"Python/{version()} httpx/{version()} Chrome/{digits(3)}.0.0.0 v{version()}.1 pkg=={version()}",
-        lambda: f'"GET /v1/items/{digits(8)}?page={digits(2)} HTTP/1.1" 200 {digits(5)} {digits(4)} "-"',
-        lambda: f"gpt-4o-mini completed in {dice.uniform(0, 60):.1f} s, {digits(3)} + {digits(3)} tokens, $0.0001",
-        lambda: f"mem {digits(10)} bytes, {digits(7)} kB free, load 0.{digits(2)} 1.{digits(2)}, port {digits(5)}",
-        lambda: f"total_tokens={digits(5)} max_tokens: {digits(4)} call_id={hexadecimal(32)} attempt 2",
-        lambda: f"user {digits(6)} bought {digits(8)} for {digits(3)}.{digits(2)} EUR, {digits(1)},{digits(3)} left",
-        lambda: f"[{digits(4)}, {digits(4)}] lr {dice.random():.8f} step {digits(6)}/{digits(7)} {clock()}<{clock()}",
-    ]
-    stamps: list[Callable[[], str]] = [
-        lambda: f"{day()} {clock()},{digits(3)}",
-        lambda: f"{day()}T{clock()}.{digits(6)}+02:00",
-        lambda: f"{day()}-{clock().replace(':', '.')}.{digits(6)}",
-        lambda: f"[{day().replace('-', '/')} {clock()} -0800]",
-        lambda: f"{day().replace('-', '')}T{clock().replace(':', '')}Z",
-    ]
-    for _ in range(count):
-        yield f"{dice.choice(stamps)()} INFO {dice.choice(shapes)()}"
-
-
-@pytest.mark.parametrize("kind", DETECTORS)
-def test_ordinary_logs_stay_as_they_are(kind: str) -> None:
-    """Of lines full of ids, times, versions and figures less than one in three hundred is touched."""
-    lines = list(log_lines(random.Random(4), 3000))
-    touched = [line for line in lines if next(DETECTORS[kind](line), None)]
-    assert len(touched) <= len(lines) / 300, touched[:5]
 
 
 NASTY = (
@@ -365,6 +400,35 @@ NASTY = (
     "fe80:", "+1 ", "1.1.1.", "tokentoken", "token=1a", "-", "call 12 34 ", "ghp_a1", "\u0130",
     "-----BEGIN RSA PRIVATE KEY-----x-----END ",
 )  # fmt: skip
+
+
+MORE = (
+    "cpf 12345678901 ", "citizen 12 34 56 ", "national id 1 2 3 4 5 ", "born 1 ", "dob: jan ", "00:", "a:b:", "aa-",
+    "aaaa.", "DE12 ", "DE12", "de89 3704 ", "http://u:p@", "&sig=a", "Basic YTpi ", "curl -u a:", "xoxb-1-", "eyJa.eyJ",
+    "\uff11", "\u0661 ", "é@", "ssn 123 45 ", "123-45-", "(1) ", "1.2.3.4 ", "1.2.3.4,", "Authorization: Digest ",
+    "Cookie: a=1; ", "a=b; ", "id number 8 ", "0123 ", "_", "Q~", ":AA", "t1.", "AccountKey=a", "né le 1", "rfc AB 1 ",
+    "phone: 1234567 ", "call me at 12 ", "password=[[", 'password={"a":', "secret: [1,",
+)  # fmt: skip
+MEGABYTE = 1 << 20
+
+
+@pytest.mark.parametrize("kind", [*DETECTORS, "every"])
+def test_a_megabyte_of_anything(kind: str) -> None:
+    """A megabyte of any repetition takes no detector longer than a second or two; what is not linear takes hours."""
+    find: Callable[[str], object] = Redactor().text if kind == "every" else DETECTORS[kind]
+    slowest = (0.0, "")
+    for unit in (*NASTY, *MORE):
+        text = (unit * (MEGABYTE // 8 // len(unit) + 1))[: MEGABYTE // 8]
+        for repeats in (1, 8):  # most are done with an eighth: the whole is for those that might grow
+            started = time.process_time()
+            made = find(text * repeats)
+            deque(made if isinstance(made, Iterator) else (), maxlen=0)
+            taken = time.process_time() - started
+            if repeats == 8:
+                slowest = max(slowest, (taken, unit))
+            elif taken < 0.12:
+                break
+    assert slowest[0] < 6, slowest  # 1 s where nothing else runs
 
 
 @pytest.mark.parametrize("kind", DETECTORS)
@@ -385,56 +449,3 @@ def test_time_grows_with_length_only(kind: str) -> None:
                 break
         else:
             pytest.fail(f"{unit!r}: {short:.4f} s for 16 KB, {long:.4f} s for 128 KB")
-
-
-def rows(cases: ModuleType, name: str) -> list[dict[str, Any]]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # the loader leaves its files to the collector
-        return list(cases.rows(f"pii/{name}"))
-
-
-KINDS = {"PHONE_NUMBER": phone, "CREDIT_CARD": card, "EMAIL_ADDRESS": email}
-
-
-def leaks(detector: Callable[[str], Iterator[tuple[int, int]]], text: str, start: int, end: int) -> bool:
-    covered = {at for span in detector(text) for at in range(*span)}
-    return any(text[at].isalnum() and at not in covered for at in range(start, end))
-
-
-@pytest.mark.parametrize("name", ["presidio_research_v2", "presidio_research_generated_large"])
-def test_recall_on_labelled_text(name: str, cases: ModuleType) -> None:
-    """In text that others have labelled at most 1 % of cards and addresses and 8 % of phone numbers are missed."""
-    missed: dict[str, list[Any]] = {}
-    counts: dict[str, int] = {}
-    for row in rows(cases, name):
-        for span in row["spans"]:
-            if span["label"] in KINDS:
-                counts[span["label"]] = counts.get(span["label"], 0) + 1
-                if leaks(KINDS[span["label"]], row["text"], span["start"], span["end"]):
-                    missed.setdefault(span["label"], []).append(span["value"])
-    for label, count in counts.items():
-        lost = missed.get(label, [])
-        assert len(lost) <= count * (0.08 if label == "PHONE_NUMBER" else 0.01), (label, lost)
-
-
-def test_recall_on_phone_numbers_of_the_world(cases: ModuleType) -> None:
-    """Of the example numbers of all countries, inside a sentence, at most a tenth is missed."""
-    numbers = rows(cases, "phone_examples")
-    missed = []
-    for row in numbers:
-        number = re.sub("^tel:", "", row["text"])
-        text = f"You can call me at {number} tomorrow."
-        if leaks(phone, text, 19, 19 + len(number)):
-            missed.append(number)
-    assert len(missed) <= len(numbers) / 10, missed
-
-
-def test_recall_on_secrets_of_many_issuers(cases: ModuleType) -> None:
-    """Of others' examples of secrets at most 15 % are missed."""
-    examples = [row for row in rows(cases, "gitleaks_rules") if row["spans"]]
-    missed = [
-        row["text"] for row in examples for span in row["spans"] if not any(
-            start <= span["start"] + 1 and end >= span["end"] - 1 for start, end in api_key(row["text"])
-        )
-    ]  # fmt: skip
-    assert len(missed) <= 0.15 * len(examples), missed[:20]

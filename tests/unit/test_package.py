@@ -22,14 +22,16 @@ LAYERS = [
     "providers.cohere_v1", "providers.cohere_embeddings", "providers.mistral", "providers.ollama",
     "providers.ollama_embeddings", "providers.watsonx", "providers.bedrock", "providers.bedrock_invoke",
     "providers.bedrock_agent", "providers.litellm", "providers.langchain", "providers.text", "providers", "wire",
-    "redaction.secrets", "redaction.detectors", "redaction.engine", "redaction", "worker", "records", "prompts",
-    "captures", "figures", "summary", "recovery", "journal", "lifecycle", "calls", "drivers", "streams",
+    "redaction.places", "redaction.addresses", "redaction.numbers", "redaction.phones", "redaction.births",
+    "redaction.ids", "redaction.pairs", "redaction.secrets", "redaction.gate", "redaction.detectors",
+    "redaction.options", "redaction.ways", "redaction.engine", "redaction.analysers", "redaction", "worker", "records",
+    "prompts", "captures", "figures", "summary", "recovery", "journal", "lifecycle", "calls", "drivers", "streams",
     "clients.sending", "clients.bodies", "clients.stainless", "clients.anthropic", "clients.bedrock", "clients.google",
     "clients.openai", "clients", "events", "config", "filters", "formatters",
     "handlers.jsonlines", "handlers", "middleware.asgi", "middleware",
     "testing.scripts", "testing.wire", "testing.openai", "testing.anthropic", "testing.chains", "testing.answering",
-    "testing.servers", "testing.captured", "testing.clocks", "testing.plugin", "testing",
-    "cli", "__main__",
+    "testing.servers", "testing.captured", "testing.canaries", "testing.clocks", "testing.plugin", "testing",
+    "cli.terminal", "cli.objects", "cli.lines", "cli.files", "cli.recover", "cli.redact", "cli", "__main__",
 ]  # fmt: skip
 DOORS = {
     ("calls", "streams"),  # Call.stream() is the door to the drivers that stand on it

@@ -1,6 +1,7 @@
 """RedactFilter: what a record bears after it, what stays as it was, in front of a queue and behind it."""
 
 import copy
+import dataclasses
 import io
 import json
 import logging
@@ -8,10 +9,14 @@ import logging.config
 import logging.handlers
 import pickle
 import queue
+import re
 import sys
+import threading
+import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import pydantic
 import pytest
 from pythonjsonlogger.json import JsonFormatter
 
@@ -19,6 +24,7 @@ from llmlog.exceptions import UsageValueError
 from llmlog.filters import RedactFilter
 from llmlog.formatters import ConsoleFormatter, JSONFormatter
 from llmlog.redaction import WITHHELD, Redactor, engine
+from llmlog.redaction.analysers import presidio
 
 MAIL = "ann@example.org"
 FORMATTERS = [JSONFormatter(), JsonFormatter(), ConsoleFormatter(), logging.Formatter("%(message)s %(mail)s")]
@@ -95,6 +101,73 @@ def test_extras(kind: type[RedactFilter]) -> None:
     assert (got["password"], got["phone"], got["n"]) == ("<REDACTED>", "<PHONE>", 7)
     assert got["<EMAIL>"] == "a"
     assert MAIL not in got
+
+
+@dataclasses.dataclass
+class Person:
+    mail: str
+    password: str = "x1"
+
+
+class Model(pydantic.BaseModel):
+    people: list[Person]
+
+
+def test_objects_in_extras(kind: type[RedactFilter]) -> None:
+    """Dataclasses, pydantic models and JSON in a text are redacted inside, by key too."""
+    text = '{"user": {"password": ["a1", {"b1": "c1"}], "mail": "ann@example.org"}, "n": 1}'
+    got = vars(passed(kind(), record(person=Person(MAIL), model=Model(people=[Person(MAIL)]), text=text)))
+    assert got["person"] == {"mail": "<EMAIL>", "password": "<REDACTED>"}
+    assert got["model"] == {"people": [{"mail": "<EMAIL>", "password": "<REDACTED>"}]}
+    assert got["text"] == '{"user": {"password": <REDACTED>, "mail": "<EMAIL>"}, "n": 1}'
+
+
+def test_names_of_threads_and_files(kind: type[RedactFilter]) -> None:
+    """Names that the caller gives to threads, processes, tasks and files are looked at like everything else."""
+    names = ("pathname", "filename", "module", "funcName", "threadName", "processName", "taskName")
+    got = vars(passed(kind(), record(**dict.fromkeys(names, f"for {MAIL}"))))
+    assert [got[name] for name in names] == ["for <EMAIL>"] * len(names)
+    given = record(threadName="Thread-7 (work)", taskName="Task-12", pathname="/srv/app/views.py")
+    assert {name: vars(passed(kind(), given))[name] for name in ("threadName", "taskName", "pathname")} == {
+        "threadName": "Thread-7 (work)", "taskName": "Task-12", "pathname": "/srv/app/views.py"
+    }  # fmt: skip
+
+
+def people(text: str) -> list[tuple[int, int, str]]:
+    return [(found.start(), found.end(), "person") for found in re.finditer("Ann|Bob", text)]
+
+
+def test_an_analyser_behind_a_queue(kind: type[RedactFilter]) -> None:
+    """What a language model finds goes where another thread handles the record, beside all else."""
+    redact = kind(analyser=people, kinds=["email"])
+    given = record(f"Ann is {MAIL}", who=["Bob"])
+    got: list[logging.LogRecord] = []
+    listener = threading.Thread(target=lambda: got.append(passed(redact, given)))
+    listener.start()
+    listener.join()
+    assert got[0].getMessage() == "<PERSON> is <EMAIL>"
+    assert vars(got[0])["who"] == ["<PERSON>"]
+
+
+def test_an_analyser_never_keeps_the_caller(kind: type[RedactFilter], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the thread that logged the record the analyser does not run, and that is said."""
+    said: list[str] = []
+    monkeypatch.setattr("llmlog.filters.notice", lambda key, text: said.append(text))
+    got = passed(kind(analyser=f"{__name__}.people"), record(f"Ann is {MAIL}"))
+    assert got.getMessage() == "Ann is <EMAIL>"
+    assert "QueueListener" in said[0]
+
+
+def test_presidio_as_an_analyser(kind: type[RedactFilter]) -> None:
+    """Presidio's findings become spans with its entities for kinds."""
+
+    class Engine:
+        def analyze(self, text: str, **options: Any) -> list[Any]:
+            assert options == {"entities": ["PERSON"], "language": "de", "score_threshold": 0.7}
+            return [types.SimpleNamespace(start=0, end=3, entity_type="PERSON")]
+
+    analyse = presidio(Engine(), entities=["PERSON"], language="de", score=0.7)
+    assert list(analyse("Ann")) == [(0, 3, "person")]
 
 
 def test_two_names_that_become_one(kind: type[RedactFilter]) -> None:
@@ -204,9 +277,7 @@ def test_a_failure_withholds(
     kind: type[RedactFilter], monkeypatch: pytest.MonkeyPatch, faults_expected: dict[str, int]
 ) -> None:
     """Where redaction fails the part is withheld, the rest passes, and the failure is counted."""
-    redact = kind(kinds=["email"])
-    assert redact._own is not None
-    monkeypatch.setattr(redact._own, "_finders", [("<X>", lambda text: iter([1 / 0] if "@" in text else []))])
+    redact = kind(detectors={"x": lambda text: iter([1 / 0] if "@" in text else [])})
     got = passed(redact, record("fine", a=MAIL, b=["fine"], c=[MAIL]))
     assert (got.msg, vars(got)["a"], vars(got)["b"], vars(got)["c"]) == ("fine", WITHHELD, ["fine"], WITHHELD)
     faults_expected["redacting"] = 2

@@ -76,9 +76,18 @@ def test_clean_text_is_the_same_object() -> None:
     assert redactor.value(value) is value
 
 
+def test_find() -> None:
+    """The places that would be replaced, in order, each with its kind."""
+    text = f"token=7 {MAIL} paid {CARD}, password=x"
+    kinds = [(text[start:end], kind) for start, end, kind in redactor.find(text)]
+    assert kinds == [(MAIL, "email"), (str(CARD), "card"), ("x", "key")]
+    assert redactor.find("nothing here") == []
+    assert Redactor(patterns={"Ticket": "T-[0-9]+"}).find("on T-12") == [(3, 7, "Ticket")]
+
+
 def test_findings_that_overlap_become_one() -> None:
     """A place that two kinds claim is replaced once, by the word of the longer."""
-    assert redactor.text("https://bob:s3cret@203.0.113.9/") == "https://bob:<API_KEY>@<IP>/"
+    assert redactor.text("https://bob:s3cret@203.0.113.9/") == "https://<USERINFO>@<IP>/"
     assert redactor.text("token: ann1234567890x@example.org") == "token: <API_KEY>"
     assert Redactor(["card", "phone"]).text("card 4111-1111-1111-1111") == "card <CARD>"
 
@@ -269,8 +278,7 @@ class Unkind:
 def test_nothing_raises(faults_expected: dict[str, int]) -> None:
     """An object that refuses everything is no fault, and a failure inside withholds the value and is counted."""
     assert "Unkind" in str(redactor.value({"a": Unkind(), "b": MAIL}))
-    broken = Redactor()
-    broken._finders = [("<X>", lambda text: iter([1 / 0]))]  # type: ignore[list-item]
+    broken = Redactor(detectors={"x": lambda text: iter([1 / 0])})
     assert broken.text("x 1") == WITHHELD
     assert broken.value({"a": ["x 1"]}) == WITHHELD
     assert broken.field("a", "x 1") == WITHHELD

@@ -1,69 +1,32 @@
-"""The command `llmlog`: one function for each of its commands.
-
-Standard output is for machines: what a command is asked for, and nothing else. What people want to know goes to
-standard error. Exit code 2: the command was used wrongly, and nothing was done; 1: it could not be done to its end.
-"""
+"""`llmlog recover`: the calls that dead processes have left open in a journal, as JSON lines."""
 
 from __future__ import annotations
 
 import logging
-import os
 import pathlib
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Annotated, Any, BinaryIO, NoReturn
 
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 from llmlog import recovery
-from llmlog._version import __version__
+from llmlog.cli.terminal import silence_stdout, tell, visible
 from llmlog.exceptions import LLMLogError
 from llmlog.filters import RedactFilter
 from llmlog.formatters import JSONFormatter
 from llmlog.handlers import JSONLinesHandler
 from llmlog.records import CALLS
 
-try:
-    import typer
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-except ModuleNotFoundError as error:
-    if error.name is None or error.name.partition(".")[0] not in ("rich", "typer"):
-        raise
-    # Not an ImportError: the script that pip installs imports this module before anything could catch one.
-    print(f"llmlog: the command needs {error.name}: pip install 'llmlog[cli]'", file=sys.stderr)
-    raise SystemExit(2) from None
-
-__all__ = ["app", "main"]
-
-app = typer.Typer(
-    name="llmlog", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
-)
+__all__ = ["command"]
 
 
-def main() -> None:
-    """Run the command with the arguments of this process, and end it."""
-    app()
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"llmlog {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _llmlog(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """One record for every call of a language model: what to do with them outside a program."""
-
-
-@app.command()
-def recover(
+def command(
     folder: Annotated[pathlib.Path, typer.Argument(metavar="FOLDER", help="The journal's folder.", show_default=False)],
     output: Annotated[
         pathlib.Path | None,
@@ -149,27 +112,22 @@ def _refusing() -> Iterator[None]:
     try:
         yield
     except (LLMLogError, OSError) as error:
-        _tell(str(error))
+        tell(str(error))
         raise typer.Exit(2) from None
     except _CannotWriteError as failure:
-        if isinstance(failure.__cause__, BrokenPipeError):  # Python flushes it once more at the end
-            with suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _tell(f"a line could not be written ({failure.__cause__}); its call stays in the journal, and the rest does")
+        if isinstance(failure.__cause__, BrokenPipeError):
+            silence_stdout()
+        tell(f"a line could not be written ({failure.__cause__}); its call stays in the journal, and the rest does")
         raise typer.Exit(1) from None
 
 
 # Telling ------------------------------------------------------------------------------------------
 
 
-def _tell(text: str) -> None:
-    typer.echo(f"llmlog: {text}", err=True)
-
-
 def _sum_up(calls: list[dict[str, Any]]) -> None:
     """The table of lost calls, for people."""
     if not calls:
-        _tell("no call was lost")
+        tell("no call was lost")
         return
     by_model: dict[str, list[dict[str, Any]]] = {}
     for call in calls:
@@ -178,8 +136,8 @@ def _sum_up(calls: list[dict[str, Any]]) -> None:
     for name, total in zip(("calls", "output tokens", "cost"), _figures(calls), strict=True):
         table.add_column(name, footer=total, justify="right", no_wrap=True)
     for model, its in sorted(by_model.items()):
-        table.add_row(Text(_visible(model), overflow="fold"), *_figures(its))
-    _tell(f"{len(calls):,} {'call was' if len(calls) == 1 else 'calls were'} lost")
+        table.add_row(Text(visible(model), overflow="fold"), *_figures(its))
+    tell(f"{len(calls):,} {'call was' if len(calls) == 1 else 'calls were'} lost")
     Console(stderr=True, highlight=False).print(table)
 
 
@@ -192,8 +150,3 @@ def _figures(calls: list[dict[str, Any]]) -> tuple[str, str, str]:
 
 def _known(calls: Iterable[dict[str, Any]], name: str) -> list[float]:
     return [value for call in calls if (value := call.get(name)) is not None]
-
-
-def _visible(text: str) -> str:
-    """Without what a terminal would obey: a model's name is whatever a program has sent."""
-    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)

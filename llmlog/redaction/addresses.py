@@ -1,0 +1,158 @@
+"""Where addresses stand in a text: of mail, of machines, and the user's name and password in those of the web."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+
+from llmlog.redaction.places import Span
+
+__all__ = ["email", "ipv4_in", "ipv6", "is_ipv4", "mac", "userinfo"]
+
+# E-mail addresses
+
+_MAIL = re.compile(r"(?<![\w.+'~!#$*^-])([\w.+'~!#$*^-]++)(?:@|%40)([\w-]++(?:\.[\w-]++)++)")
+_LOCAL = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+'~!#$*^-"
+_LOCAL_LEADS = ".+'~!#$*^-"
+_DOMAIN = re.compile(r"[\w-]++(?:\.[\w-]++)++")
+_REACH = 256
+
+
+def email(text: str) -> Iterator[Span]:
+    """E-mail addresses, international ones and those in URLs (`%40`) too."""
+    at = text.find("@")
+    if "%40" in text or (at >= 0 and not text.isascii()):
+        for found in _MAIL.finditer(text):
+            place = _address(text, found.start(1), found.end(1), found.start(2), found.end())
+            if place:
+                yield place
+        return
+    while at >= 0:
+        domain = _DOMAIN.match(text, at + 1)
+        if domain:
+            head = text[at - _REACH if at > _REACH else 0 : at]
+            place = _address(text, at - len(head) + len(head.rstrip(_LOCAL)), at, at + 1, domain.end())
+            if place:
+                yield place
+        at = text.find("@", at + 1)
+
+
+def _address(text: str, start: int, at: int, domain: int, end: int) -> Span | None:
+    local = text[start:at].lstrip(_LOCAL_LEADS)
+    if not local or local == "git":  # git@github.com is the same for everybody
+        return None
+    dot = text.rfind(".", domain, end)
+    while dot > domain and not _is_top_level(text[dot + 1 : end]):  # in "ann@site.org.2" the last part is none
+        end = dot
+        dot = text.rfind(".", domain, end)
+    return (at - len(local), end) if dot > domain else None
+
+
+def _is_top_level(label: str) -> bool:
+    return (label.isalpha() and len(label) > 1) or label.startswith("xn--")
+
+
+# Machines
+
+_IPV4 = re.compile(r"(?<![\w.])(?<![A-Za-z_]-)[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![\w]|\.[0-9])")
+_HEX_OR_COLON = "0123456789abcdefABCDEF:"
+_IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]*+(?:\.[0-9]{1,3}){0,3}+(?:%[0-9A-Za-z]{1,15})?")
+_VERSION = re.compile(
+    r"(?:version|release|firmware|build|\bver|\bv)[\"']?[ :=.]{0,3}[\"']?\Z|[=<>~!]=[ ]?\Z", re.IGNORECASE
+)
+
+
+def ipv4_in(text: str, start: int, end: int) -> Iterator[Span]:
+    """IPv4 addresses between two places; not versions."""
+    for found in _IPV4.finditer(text, start, min(len(text), end + 2)):
+        if max(map(int, found[0].split("."))) < 256 and not _is_version(text, *found.span()):
+            yield found.span()
+
+
+def is_ipv4(text: str, start: int, end: int) -> bool:
+    """Whether four numbers with dots that stand alone are an address."""
+    return max(map(int, text[start:end].split("."))) < 256 and not _is_version(text, start, end)
+
+
+def _is_version(text: str, start: int, end: int) -> bool:
+    before = text[max(0, start - 12) : start]
+    if before[-1:] == "/" and before[-2:-1].isalnum() and text.endswith(".0", start, end):
+        return text[end : end + 1] != ":"  # Chrome/120.0.0.0; host/10.1.2.3, as Java writes it, is an address
+    return _VERSION.search(before) is not None
+
+
+def ipv6(text: str) -> Iterator[Span]:
+    """IPv6 addresses; not times of day, or `a::b` in code."""
+    if ":" not in text or ("::" not in text and text.count(":") < 6):
+        return
+    at = text.find(":")
+    while at >= 0:
+        head = text[at - 4 if at > 4 else 0 : at]
+        found = _IPV6.match(text, at - len(head) + len(head.rstrip(_HEX_OR_COLON)))
+        reached = at + 1
+        if found:
+            reached = max(reached, found.end())
+            whole = found[0]
+            if whole.count(":") > 1:
+                address = whole.partition("%")[0].rstrip(".")
+                if address.endswith(":") and not address.endswith("::"):
+                    address = address[:-1]
+                if 3 <= len(address) <= 45 and _is_ipv6(address) and not text[found.end() : found.end() + 1].isalnum():
+                    yield found.start(), found.end() if "%" in whole else found.start() + len(address)
+        else:
+            while text[reached : reached + 1] == ":":
+                reached += 1
+        at = text.find(":", reached)
+
+
+def _is_ipv6(address: str) -> bool:
+    if "." not in address and address != "::1":
+        groups = [group for group in address.split(":") if group]
+        joined = "".join(groups)
+        if len(joined) < 4 or joined.isalpha():
+            return False  # `a::b` is code, `[::2]` a slice
+        if "::" in address and max(map(len, groups)) < 3:
+            return False
+    try:
+        socket.inet_pton(socket.AF_INET6, address)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+_MAC = re.compile(
+    r"""(?<![\w:.-])(?:
+        [0-9A-Fa-f]{2}([:-])[0-9A-Fa-f]{2}(?:\1[0-9A-Fa-f]{2}){4}
+      | [0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}
+    )(?![\w-]|[:.][0-9A-Fa-f])""",
+    re.VERBOSE,
+)
+_NOBODY = frozenset({"000000000000", "ffffffffffff"})
+
+
+def mac(text: str) -> Iterator[Span]:
+    """Hardware addresses, in pairs with : or -, or in fours with dots; not those that stand for nobody or everybody."""
+    for sign, size in ((":", 3), ("-", 3), (".", 5)):
+        at = text.find(sign)
+        while at >= 0:
+            if text[at + size : at + size + 1] == sign and at > size - 2:
+                found = _MAC.match(text, at - size + 1)
+                if found:
+                    digits = found[0].replace(sign, "").lower()
+                    if digits not in _NOBODY and (found[1] or not digits.isdecimal()):
+                        yield found.span()
+                    at = found.end()
+            at = text.find(sign, at + 1)
+
+
+_USERINFO = re.compile(r"://([^\s/?#@\"'<>:]{0,256}+(?::[^\s/@\"'<>]{0,256}+)?)@")
+
+
+def userinfo(text: str) -> Iterator[Span]:
+    """What stands between `://` and `@` in a URL: a name, a password, a token."""
+    if "://" not in text or "@" not in text:
+        return
+    for found in _USERINFO.finditer(text):
+        if found[1] and found[1] not in ("git", ":"):
+            yield found.span(1)

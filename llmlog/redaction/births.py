@@ -1,0 +1,52 @@
+"""Where dates of birth stand in a text: a date is one only beside a word that says so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from llmlog.redaction.places import Span
+
+__all__ = ["STEMS", "birth_date"]
+
+STEMS = ("birth", "born", "dob", "d.o.b", "geburt", "geboren", "naissance", "née le", "né le", "nacimiento", "nacid",
+         "nascita", "nato il", "nata il", "nascimento", "nascid", "生年月日", "出生")  # fmt: skip
+"""What any of the words has in it, in small letters."""
+_WORD = re.compile(
+    r"(?<![a-z])(?:d\.?[ ]?o\.?[ ]?b\b|date[ _-]?of[ _-]?birth|birth[ _-]?da(?:te|y)|born\b)"
+    r"|geburts(?:datum|tag)|geboren|date de naissance|n[ée]e? le\b|fecha de nacimiento|nacid[oa]|data di nascita"
+    r"|nat[oa] il\b|data de nascimento|nascid[oa]|生年月日|出生(?:日期|年月日)?"
+)
+_MONTH = (
+    r"(?:jan|feb|mar|mär|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez|ene|abr|ago|dic|fév|avr|aoû|déc|gen|mag|giu|lug"
+    r"|set|ott|out)[a-zéûí]{0,8}\.?"
+)
+_DATE = re.compile(
+    rf"""(?<![0-9])(?:
+        [0-9]{{4}}([-/. ])[0-9]{{1,2}}\1[0-9]{{1,2}}
+      | [0-9]{{1,2}}([-/. ])[0-9]{{1,2}}\2(?:[0-9]{{4}}|[0-9]{{2}})
+      | [0-9]{{1,2}}(?:st|nd|rd|th|\.|º)?[ -](?:of[ ]|de[ ])?{_MONTH}(?:,|[ ]de)?[ -][0-9]{{2,4}}
+      | {_MONTH}[ -][0-9]{{1,2}}(?:st|nd|rd|th)?,?[ -][0-9]{{4}}
+      | (?:19|20)[0-9]{{6}}
+      | [0-9]{{4}}年[0-9]{{1,2}}月[0-9]{{1,2}}日
+    )(?![0-9])""",
+    re.VERBOSE,
+)
+_REACH = 48
+
+
+def birth_date(text: str) -> Iterator[Span]:
+    """Dates, in figures or with a month's name, shortly after a word for birth."""
+    lower = text.lower()
+    if len(lower) != len(text):
+        lower = text
+    for stem in STEMS:
+        at = lower.find(stem)
+        while at >= 0:
+            word = _WORD.search(lower, at - 12 if at > 12 else 0, at + 18)
+            reached = word.end() if word else at + len(stem)
+            found = _DATE.search(lower, reached, reached + _REACH) if word else None
+            if found:
+                yield found.span()
+                reached = found.end()
+            at = lower.find(stem, max(reached, at + len(stem)))

@@ -1,0 +1,109 @@
+"""One reading of a text with a linear-time engine that says which detectors may find something in it.
+
+Everything a detector can find matches one of the gate's patterns; most ordinary lines match none of them, and are done.
+Without google-re2 there is no gate, and each detector finds out for itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from llmlog.redaction import births, ids, numbers, phones
+from llmlog.redaction.secrets import SHAPES
+
+try:
+    import re2
+except ImportError:  # a platform without wheels
+    re2 = None  # type: ignore[assignment, unused-ignore]
+
+__all__ = [
+    "ALL",
+    "BIRTH",
+    "COLON",
+    "DIGITS",
+    "IBAN",
+    "ID_WORD",
+    "MAC",
+    "MAIL",
+    "NUMBER",
+    "PAIR",
+    "SHAPE",
+    "WORD",
+    "BY_SHAPE",
+    "gate",
+]
+
+ALL = range(11)
+MAIL, NUMBER, DIGITS, WORD, COLON, MAC, IBAN, SHAPE, PAIR, BIRTH, ID_WORD = ALL
+BY_SHAPE = len(ALL)  # from here on: each of `SHAPES`
+
+_S = r"[ .\-/()]{0,3}"
+_NOT_INSIDE = r"(?:^|[^0-9A-Za-z_\-]|(?:^|[^0-9A-Fa-f])[0-9A-Fa-f]{0,3}-)"  # of a word or a UUID
+_PATTERNS: dict[int, tuple[str, ...]] = {
+    MAIL: ("@|%40",),
+    NUMBER: (
+        rf"{_NOT_INSIDE}[0-9](?:[ -]?[0-9]){{12}}",
+        rf"\+[1-9](?:{_S}[0-9]){{6}}",
+        rf"\b00[1-9](?:{_S}[0-9]){{8}}",
+        r"\([0-9]{1,5}\)[ .\-]{0,2}[0-9]{2}",
+        r"[0-9]{3}[.\-][0-9]{3}[.\-][0-9]{4}",
+        r"[2-9][0-9]{2}[ /][2-9][0-9]{2}-[0-9]{4}",
+        r"[0-9]{3}-[0-9]{3}-[0-9]{2}-[0-9]{2}",
+        r"\b0[1-9][0-9]{0,4}\)?(?:[ .\-/]{0,2}[0-9]){5}",
+        r"[0-9]{3}-[0-9]{2}-[0-9]{4}",
+        r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]",
+    ),
+    DIGITS: (rf"[0-9](?:{_S}[0-9]){{4}}",),
+    WORD: (phones.WORD.pattern, phones.HINT.pattern, numbers.CARD_WORD.pattern, numbers.SSN_WORD.pattern),
+    COLON: (r"[0-9a-fA-F]::|::[0-9a-fA-F]", r"(?:[0-9a-fA-F]{1,4}:){6}"),
+    MAC: (r"(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}", r"[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}"),
+    IBAN: (r"[A-Za-z]{2}[0-9]{2}[ -]?[0-9A-Za-z]{2}[0-9A-Za-z -]{8}",),
+    BIRTH: tuple(map(re.escape, births.STEMS)),
+    ID_WORD: (ids.pattern(before="(?:^|[^a-z])", after="(?:$|[^a-z])"),),
+}  # fmt: skip
+_LOOKING_AROUND = re.compile(r"\(\?<?[!=](?:\[(?:\\.|[^\]])*\]|\\.|[^)\[\\])*\)")
+_POSSESSIVE = re.compile(r"(?<=[}*+?])\+")
+
+Hits = frozenset[int]
+
+
+def gate(stems: Iterable[str]) -> Callable[[str], Iterable[int]] | None:
+    """What tells of a text which patterns are in it; `stems`: parts of names whose values go. None: no engine."""
+    if re2 is None:
+        return None
+    names = "|".join(map(re.escape, stems))
+    patterns = {
+        **_PATTERNS,
+        SHAPE: (r"(?i:bearer|basic) [A-Za-z0-9+/=_.~ \-]{8}", "-----BEGIN ", "curl .*-"),
+        PAIR: (
+            rf"(?:{names})[\w\-]{{0,24}}\\?[\"'`]?\]?(?:\[[0-9]*\])?[ \t]{{0,4}}(?:str(?:ing)? )?[:=?.|!]{{0,3}}[=:]",
+            rf"(?:{names})[\w\-]{{0,24}}(?:\\?[\"'],|>)",
+            rf"-[\w.\-]*(?:{names})[\w\-]{{0,24}} ",
+        ),
+    }
+    made = re2.Set.SearchSet(_options())
+    for number in sorted(patterns):
+        ignoring = "(?i)" if number in (WORD, PAIR, BIRTH, ID_WORD) else ""
+        made.Add(ignoring + "|".join(patterns[number]))
+    for _, shape in SHAPES:  # behind the others: their numbers follow on
+        made.Add(_plain(shape))
+    made.Compile()
+    find = made.Match
+
+    def hits(text: str) -> Iterable[int]:
+        return find(text.encode("utf-8", "replace")) or ()
+
+    return hits
+
+
+def _options() -> re2.Options:
+    made = re2.Options()
+    made.log_errors = False
+    made.max_mem = 64 << 20
+    return made
+
+
+def _plain(shape: str) -> str:
+    """A shape without what only `re` has, so that it takes more: looking around, and not giving back."""
+    return f"(?:{_POSSESSIVE.sub('', _LOOKING_AROUND.sub('', shape))})"

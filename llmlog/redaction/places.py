@@ -1,0 +1,65 @@
+"""What the detectors share: places in a text, what stands around them, and one spelling for every digit and dash."""
+
+from __future__ import annotations
+
+import re
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+
+__all__ = ["Detector", "Span", "folded", "is_part", "near"]
+
+Span = tuple[int, int]
+Detector = Callable[[str], Iterable[Span]]
+
+_PIECE_BEFORE = re.compile(r"[0-9A-Fa-f]{4}-\Z|[A-Za-z0-9_]\Z")
+_PIECE_AFTER = re.compile(r"\w|-[0-9A-Fa-f]{4}")
+
+
+def is_part(text: str, start: int, end: int) -> bool:
+    """Whether a place is a piece of something longer: of a word, a hexadecimal number, a UUID."""
+    after = text[end : end + 1]
+    if after and (after == "-" or after == "_" or after.isalnum()) and _PIECE_AFTER.match(text, end):
+        return True
+    before = text[start - 1 : start] if start else ""
+    return (before == "-" or before == "_" or before.isalnum()) and bool(
+        _PIECE_BEFORE.search(text, max(0, start - 5), start)
+    )
+
+
+def near(words: re.Pattern[str], stems: Iterable[str], text: str, start: int, end: int, reach: int) -> bool:
+    """Whether a telling word stands close before or after a place; `stems`: what any of the words has in it."""
+    around = f"{text[max(0, start - reach) : start]}\0{text[end : end + 16]}".lower()
+    for stem in stems:
+        if stem in around:
+            return words.search(around) is not None
+    return False
+
+
+_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63"
+_BLANKS = "\xa0\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+
+
+@cache
+def _table() -> tuple[re.Pattern[str], dict[int, str]]:
+    table = dict.fromkeys(map(ord, _DASHES), "-") | dict.fromkeys(map(ord, _BLANKS), " ")
+    table |= {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}  # fullwidth forms of ASCII
+    for code in range(0x80, sys.maxunicode + 1):
+        one = chr(code)
+        if one.isdecimal():
+            table[code] = str(unicodedata.decimal(one))
+    return re.compile(f"[{re.escape(''.join(map(chr, table)))}]"), table
+
+
+def folded(text: str) -> str:
+    """The text with every digit, dash, blank and fullwidth letter in its ASCII form, each at the place it had."""
+    if text.isascii():
+        return text
+    foreign, table = _table()
+    return text.translate(table) if foreign.search(text) else text
+
+
+def matches(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
+    """Where a pattern matches more than nothing."""
+    return (found.span() for found in pattern.finditer(text) if found.end() > found.start())
