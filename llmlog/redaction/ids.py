@@ -10,17 +10,15 @@ import re
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from importlib import import_module
+from importlib.util import find_spec
 from typing import NamedTuple
 
 from llmlog.exceptions import UsageValueError
 from llmlog.redaction.places import Detector, Span
 
-try:
-    import stdnum
-except ModuleNotFoundError:
-    stdnum = None  # type: ignore[assignment, unused-ignore]
-
 __all__ = ["COUNTRIES", "WORDS", "country", "is_there", "national_id", "pattern"]
+
+_IS_THERE = find_spec("stdnum") is not None
 
 
 class _Country(NamedTuple):
@@ -147,12 +145,12 @@ def _words_in(lower: str) -> Iterator[tuple[int, int, str]]:
 
 def is_there() -> bool:
     """Whether python-stdnum is installed."""
-    return stdnum is not None
+    return _IS_THERE
 
 
 def national_id(text: str) -> Iterator[Span]:
     """National ids with right check digits, beside a word that says of what country they are, or that they are ids."""
-    if stdnum is None:
+    if not _IS_THERE:
         return
     lower = text.lower()
     if len(lower) != len(text):
@@ -180,7 +178,7 @@ def _kinds(kind: str) -> tuple[str, ...]:
 
 def country(kind: str) -> Detector:
     """The detector of one country's ids, wherever they stand."""
-    if stdnum is None:
+    if not _IS_THERE:
         raise UsageValueError(f"{kind} needs python-stdnum: pip install 'llmlog[ids]'")
     return partial(_anywhere, kinds=(kind,))
 

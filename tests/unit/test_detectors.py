@@ -381,7 +381,7 @@ def test_national_ids(kind: str, text: str, number: str) -> None:
 
 def test_national_ids_without_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without python-stdnum nothing is found, and asking for it names what to install."""
-    monkeypatch.setattr(ids, "stdnum", None)
+    monkeypatch.setattr(ids, "_IS_THERE", False)
     assert found(DETECTORS["national_id"], "CPF: 390.533.447-05") == []
     with pytest.raises(UsageValueError, match=r"llmlog\[ids\]"):
         Redactor(["br_cpf"])
