@@ -10,15 +10,17 @@ import re
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from importlib import import_module
+from types import ModuleType
 from typing import NamedTuple
 
 from llmlog.exceptions import UsageValueError
 from llmlog.redaction.places import Detector, Span
 
+stdnum: ModuleType | None
 try:
     import stdnum
 except ModuleNotFoundError:
-    stdnum = None  # type: ignore[assignment, unused-ignore]
+    stdnum = None
 
 __all__ = ["COUNTRIES", "WORDS", "country", "is_there", "national_id", "pattern"]
 
@@ -110,6 +112,7 @@ WORDS = tuple(dict.fromkeys("|".join([*(it.words for it in COUNTRIES.values()), 
 
 _HEAD = 5
 _LETTERS = re.compile(r"[^\W\d_]+")
+_SMALL_LETTERS = re.compile("[a-z]{2,}")
 _BY_HEAD: dict[str, list[tuple[str, str]]] = {}
 for _kind, _its in [*COUNTRIES.items(), ("any", _Country("", _ANY, 0, 0))]:
     for _word in [*_its.words.split("|"), *([_kind] if _kind in COUNTRIES else ())]:
@@ -159,7 +162,7 @@ def national_id(text: str) -> Iterator[Span]:
         lower = text
     if not _NUMBER.search(text):
         return
-    if lower.isascii() and _BY_HEAD.keys().isdisjoint([word[:_HEAD] for word in _LETTERS.findall(lower)]):
+    if lower.isascii() and _BY_HEAD.keys().isdisjoint([word[:_HEAD] for word in _SMALL_LETTERS.findall(lower)]):
         return
     known: dict[tuple[str, str], bool] = {}
     words = sorted(_words_in(lower))

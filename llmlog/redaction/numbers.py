@@ -210,7 +210,9 @@ def ssn_in(text: str, start: int, run: str, digits: str) -> Iterator[Span]:
 
 # Bank accounts
 
-_IBAN = re.compile(r"[0-9]{2}(?<=[A-Za-z]{2}[0-9]{2})(?<![0-9A-Za-z_][A-Za-z]{2}[0-9]{2})(?=[ -]?[0-9A-Za-z])")
+_IBAN = re.compile(
+    r"[0-9](?<=[A-Za-z][0-9])[0-9](?<=[A-Za-z]{2}[0-9]{2})(?<![0-9A-Za-z_][A-Za-z]{2}[0-9]{2})(?=[ -]?[0-9A-Za-z])"
+)
 _IBAN_BODY = re.compile(r"[A-Za-z]{2}[0-9]{2}(?:[ -]?[0-9A-Za-z]){11,32}")
 # How long a country's numbers are, as SWIFT's registry has it.
 _IBAN_LENGTHS = {
