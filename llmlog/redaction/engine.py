@@ -46,6 +46,8 @@ _NUMBERED = ("", "number", "no", "nr")
 _PHONES = ("phone", "mobile", "cell", "fax", "tel", "telephone", "whatsapp", "msisdn")
 _HINTS: tuple[tuple[tuple[str, ...], str | None], ...] = (
     (tuple(name + number for name in _PHONES for number in _NUMBERED), "phone: "),
+    (("iban",), "iban: "),
+    (("dob", "birthdate", "dateofbirth", "birthday"), "born: "),
     (tuple(name + number for name in ("card", "pan") for number in _NUMBERED), "card: "),
     (("token", "tokens", "key", "keys", "secret", "secrets", "credential", "credentials"), None),  # its own name
 )

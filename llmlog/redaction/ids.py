@@ -112,7 +112,7 @@ WORDS = tuple(dict.fromkeys("|".join([*(it.words for it in COUNTRIES.values()), 
 
 _HEAD = 5
 _LETTERS = re.compile(r"[^\W\d_]+")
-_SMALL_LETTERS = re.compile("[a-z]{2,}")
+_SMALL_LETTERS = re.compile("[a-z]+")
 _BY_HEAD: dict[str, list[tuple[str, str]]] = {}
 for _kind, _its in [*COUNTRIES.items(), ("any", _Country("", _ANY, 0, 0))]:
     for _word in [*_its.words.split("|"), *([_kind] if _kind in COUNTRIES else ())]:
@@ -162,8 +162,10 @@ def national_id(text: str) -> Iterator[Span]:
         lower = text
     if not _NUMBER.search(text):
         return
-    if lower.isascii() and _BY_HEAD.keys().isdisjoint([word[:_HEAD] for word in _SMALL_LETTERS.findall(lower)]):
-        return
+    if lower.isascii():
+        heads = {word[:_HEAD] for word in _SMALL_LETTERS.findall(lower)} & _BY_HEAD.keys()
+        if not any(word in lower for head in heads for word, _ in _BY_HEAD[head]):
+            return
     known: dict[tuple[str, str], bool] = {}
     words = sorted(_words_in(lower))
     reached = 0
