@@ -29,10 +29,10 @@ CLEAN = (
 )
 TWO = "2024-05-01T12:34:56.789Z INFO [worker-3] ann@example.org logged in from 203.0.113.9 in 1234.5 ms, session 42, ok"
 MANY = (
-    "from=ann.b@mail.example.org to=bob@example.com ip=203.0.113.9 via=2001:db8::8a2e:370:7334 card=4111 1111 1111 1111 "
-    "amex=378282246310005 tel=+49 30 12345678 fax=(415) 555-0132 ssn 536-90-4399 iban=DE89370400440532013000 "
-    "mac=00:1A:2B:3C:4D:5E key=sk-q7Wz3Kp9Xb2Vn8Rt5Ym1Lc6Hd4 password=hunter2 token=ghp_q7Wz3Kp9Xb2Vn8Rt5Ym1Lc6Hd4Gs0Jf "
-    "cc=eve@example.net, 1,284 bytes sent in 0.37 s"
+    "from=ann.b@mail.example.org to=bob@example.com ip=203.0.113.9 via=2001:db8::8a2e:370:7334 card=4111 1111 1111 "
+    "1111 amex=378282246310005 tel=+49 30 12345678 fax=(415) 555-0132 ssn 536-90-4399 iban=DE89370400440532013000 "
+    "mac=00:1A:2B:3C:4D:5E key=sk-q7Wz3Kp9Xb2Vn8Rt5Ym1Lc6Hd4 password=hunter2 token="
+    "ghp_q7Wz3Kp9Xb2Vn8Rt5Ym1Lc6Hd4Gs0Jf cc=eve@example.net, 1,284 bytes sent in 0.37 s"
 )
 CALL = {
     "record_id": "0f8fad5bd9cb469fa16570867728950e",

@@ -58,6 +58,8 @@ def _is_top_level(label: str) -> bool:
 _IPV4 = re.compile(r"(?<![\w.])(?<![A-Za-z_]-)[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![\w]|\.[0-9])")
 _HEX_OR_COLON = "0123456789abcdefABCDEF:"
 _IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]*+(?:\.[0-9]{1,3}){0,3}+(?:%[0-9A-Za-z]{1,15})?")
+_BETWEEN = " :=.\"'"
+_LAST_OF_VERSIONS = frozenset("nedrvNEDRV")
 _VERSION = re.compile(
     r"(?:version|release|firmware|build|\bver|\bv)[\"']?[ :=.]{0,3}[\"']?\Z|[=<>~!]=[ ]?\Z", re.IGNORECASE
 )
@@ -79,7 +81,10 @@ def _is_version(text: str, start: int, end: int) -> bool:
     before = text[max(0, start - 12) : start]
     if before[-1:] == "/" and before[-2:-1].isalnum() and text.endswith(".0", start, end):
         return text[end : end + 1] != ":"  # Chrome/120.0.0.0; host/10.1.2.3, as Java writes it, is an address
-    return _VERSION.search(before) is not None
+    name = before.rstrip(_BETWEEN)
+    if name[-1:] in _LAST_OF_VERSIONS or name[-1:] in "<>~!" or before.rstrip(" ").endswith("=="):
+        return _VERSION.search(before) is not None
+    return False
 
 
 def ipv6(text: str) -> Iterator[Span]:

@@ -46,6 +46,8 @@ _NUMBERED = ("", "number", "no", "nr")
 _PHONES = ("phone", "mobile", "cell", "fax", "tel", "telephone", "whatsapp", "msisdn")
 _HINTS: tuple[tuple[tuple[str, ...], str | None], ...] = (
     (tuple(name + number for name in _PHONES for number in _NUMBERED), "phone: "),
+    (("iban",), "iban: "),
+    (("dob", "birthdate", "dateofbirth", "birthday"), "born: "),
     (tuple(name + number for name in ("card", "pan") for number in _NUMBERED), "card: "),
     (("token", "tokens", "key", "keys", "secret", "secrets", "credential", "credentials"), None),  # its own name
 )
@@ -140,7 +142,7 @@ class Redactor:
         The kind is a detector's name, a pattern's, or "key" for the value of a telling name. Unlike `text()` it
         raises what a pattern or function of one's own raises: nothing gets out of it that could be withheld.
         """
-        return [(start, end, kind) for start, end, kind, _ in self._places(text, 0)]
+        return self._places(text)
 
     def pseudonyms(self, kind: str, text: str) -> list[str]:
         """What `replace="hash"` makes of this text, under each of the keys, the signing one first.
@@ -277,37 +279,32 @@ class Redactor:
         return (self._judge_secret(name), "api_key") if self._judge_secret else (None, "")
 
     def _text(self, text: str, hint: str = "") -> str:
+        probe = hint + text if hint else text
         pieces: list[str] = []
-        at = 0
-        for start, end, _, word in self._places(hint + text if hint else text, len(hint)):
-            pieces += (text[at:start], word)
-            at = end
-        return "".join(pieces) + text[at:] if pieces else text
+        at = skip = len(hint)
+        for start, end, kind in self._places(probe):
+            if end > skip:
+                start = max(start, skip)
+                way = self._ways.get(kind)
+                word = way(probe[start:end]) if way else self._words.get(kind) or mask(kind)
+                pieces += (probe[at:start], word)
+                at = end
+        return "".join(pieces) + probe[at:] if pieces else text
 
-    def _places(self, probe: str, skip: int) -> list[tuple[int, int, str, str]]:
-        """What is to be replaced behind the first `skip` characters: places (in the rest), kinds and words."""
+    def _places(self, probe: str) -> list[tuple[int, int, str]]:
+        """What is to be replaced: in order, none over another, without what is allowed."""
         found: list[tuple[int, int, str]] = []
         if not self._is_inert(probe):
             found = self._found(probe if probe.isascii() else self._folded(probe))
         for kind, find in self._own:
             for span in find(probe):
-                if not 0 <= span[0] < span[1] <= len(probe):
-                    continue
-                found.append((span[0], span[1], span[2] if len(span) > 2 else kind))
-        if not found:
-            return []
-        made = []
-        for start, end, kind in _merged(found, self._ranks) if len(found) > 1 else found:
-            if end <= skip:
-                continue
-            start = max(start, skip)
-            whole = probe[start:end]
-            if self._stays is not None and self._stays(whole):
-                continue
-            way = self._ways.get(kind)
-            word = way(whole) if way else self._words.get(kind) or mask(kind)
-            made.append((start - skip, end - skip, kind, word))
-        return made
+                if 0 <= span[0] < span[1] <= len(probe):
+                    found.append((span[0], span[1], span[2] if len(span) > 2 else kind))
+        if len(found) > 1:
+            found = _merged(found, self._ranks)
+        if self._stays is not None:
+            found = [place for place in found if not self._stays(probe[place[0] : place[1]])]
+        return found
 
     def _found(self, text: str) -> list[tuple[int, int, str]]:
         """Everything the detectors find: those alone are run whose patterns the gate has seen."""
@@ -380,7 +377,7 @@ def _withheld(error: BaseException) -> str:
 
 def _merged(spans: list[tuple[int, int, str]], ranks: Mapping[str, int]) -> list[tuple[int, int, str]]:
     """Spans in order, those that overlap made one, of the longest one's kind, among equals of the first."""
-    spans.sort(key=lambda span: span[0])
+    spans.sort()
     made = []
     start, end, kind = spans[0]
     longest = end - start
@@ -412,7 +409,7 @@ def _stems(keys: Iterable[str]) -> tuple[str, ...]:
     for key in sorted(keys, key=lambda key: len(_parts(key))):
         if not any(stem in part for part in _parts(key) for stem in stems):
             stems.append(_parts(key)[-1])
-    return tuple(stems)
+    return tuple(stem for stem in stems if not any(other in stem for other in stems if other != stem))
 
 
 def _parts(key: str) -> list[str]:

@@ -10,15 +10,19 @@ import re
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from importlib import import_module
-from importlib.util import find_spec
+from types import ModuleType
 from typing import NamedTuple
 
 from llmlog.exceptions import UsageValueError
 from llmlog.redaction.places import Detector, Span
 
-__all__ = ["COUNTRIES", "WORDS", "country", "is_there", "national_id", "pattern"]
+stdnum: ModuleType | None
+try:
+    import stdnum
+except ModuleNotFoundError:
+    stdnum = None
 
-_IS_THERE = find_spec("stdnum") is not None
+__all__ = ["COUNTRIES", "WORDS", "country", "is_there", "national_id", "pattern"]
 
 
 class _Country(NamedTuple):
@@ -108,6 +112,7 @@ WORDS = tuple(dict.fromkeys("|".join([*(it.words for it in COUNTRIES.values()), 
 
 _HEAD = 5
 _LETTERS = re.compile(r"[^\W\d_]+")
+_SMALL_LETTERS = re.compile("[a-z]+")
 _BY_HEAD: dict[str, list[tuple[str, str]]] = {}
 for _kind, _its in [*COUNTRIES.items(), ("any", _Country("", _ANY, 0, 0))]:
     for _word in [*_its.words.split("|"), *([_kind] if _kind in COUNTRIES else ())]:
@@ -145,20 +150,22 @@ def _words_in(lower: str) -> Iterator[tuple[int, int, str]]:
 
 def is_there() -> bool:
     """Whether python-stdnum is installed."""
-    return _IS_THERE
+    return stdnum is not None
 
 
 def national_id(text: str) -> Iterator[Span]:
     """National ids with right check digits, beside a word that says of what country they are, or that they are ids."""
-    if not _IS_THERE:
+    if stdnum is None:
         return
     lower = text.lower()
     if len(lower) != len(text):
         lower = text
     if not _NUMBER.search(text):
         return
-    if lower.isascii() and _BY_HEAD.keys().isdisjoint([word[:_HEAD] for word in _LETTERS.findall(lower)]):
-        return
+    if lower.isascii():
+        heads = {word[:_HEAD] for word in _SMALL_LETTERS.findall(lower)} & _BY_HEAD.keys()
+        if not any(word in lower for head in heads for word, _ in _BY_HEAD[head]):
+            return
     known: dict[tuple[str, str], bool] = {}
     words = sorted(_words_in(lower))
     reached = 0
@@ -178,7 +185,7 @@ def _kinds(kind: str) -> tuple[str, ...]:
 
 def country(kind: str) -> Detector:
     """The detector of one country's ids, wherever they stand."""
-    if not _IS_THERE:
+    if stdnum is None:
         raise UsageValueError(f"{kind} needs python-stdnum: pip install 'llmlog[ids]'")
     return partial(_anywhere, kinds=(kind,))
 

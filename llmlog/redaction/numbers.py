@@ -210,7 +210,8 @@ def ssn_in(text: str, start: int, run: str, digits: str) -> Iterator[Span]:
 
 # Bank accounts
 
-_IBAN = re.compile(r"[0-9]{2}(?<=[A-Za-z]{2}[0-9]{2})(?<![0-9A-Za-z_][A-Za-z]{2}[0-9]{2})(?=[ -]?[0-9A-Za-z])")
+_IBAN = re.compile(r"[A-Z](?<![0-9A-Za-z_][A-Z])[A-Z][0-9]{2}(?=[ -]?[0-9A-Za-z])")
+_SMALL_IBAN = re.compile(r"[a-z](?<![0-9A-Za-z_][a-z])[A-Za-z][0-9]{2}(?=[ -]?[0-9A-Za-z])")  # beside the word only
 _IBAN_BODY = re.compile(r"[A-Za-z]{2}[0-9]{2}(?:[ -]?[0-9A-Za-z]){11,32}")
 # How long a country's numbers are, as SWIFT's registry has it.
 _IBAN_LENGTHS = {
@@ -227,9 +228,15 @@ _IBAN_LENGTHS = {
 
 def iban(text: str) -> Iterator[Span]:
     """Numbers of bank accounts (IBAN), in one piece or in groups, with right check digits."""
+    yield from _ibans(_IBAN, text)
+    if "iban" in text or "IBAN" in text:
+        yield from _ibans(_SMALL_IBAN, text)
+
+
+def _ibans(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
     reached = 0
-    for found in _IBAN.finditer(text):
-        start = found.start() - 2
+    for found in pattern.finditer(text):
+        start = found.start()
         length = _IBAN_LENGTHS.get(text[start : start + 2].upper())
         if length is None or start < reached:
             continue

@@ -68,6 +68,9 @@ _AFTER_STEM = re.compile(
     (?:(?:bearer|basic|token|negotiate|bot|apikey)[ ]{1,3}|(?P<signed>digest|aws4-hmac-sha256)[ ]{1,3})?""",
     re.VERBOSE,
 )
+_PLAIN = re.compile(  # `name=value`, as most are
+    r"([\w\-]{0,24}+)=(?=[a-z0-9/+])(?!(?:bearer|basic|token|negotiate|bot|apikey|digest|aws4-hmac-sha256) )"
+)
 _WORD_BEFORE = re.compile(r"[a-z]+ \Z")
 _BEFORE_STEM = re.compile(r"[\w.\-]*\Z")
 _CLOSING = re.compile(r"\s{0,12}</")
@@ -112,23 +115,42 @@ def pairs(text: str, stems: Iterable[str], judge: Judge) -> Iterator[tuple[int, 
         at = lower.find(stem)
         while at >= 0:
             after = at + len(stem)
-            found = _AFTER_STEM.match(lower, after) if at >= reached else None
-            place = _value(text, lower, at, found, judge) if found else None
+            place = None
+            if at >= reached:
+                plain = _PLAIN.match(lower, after)
+                if plain:
+                    place = _value(text, lower, at, plain.end(1), plain.end(), judge)
+                else:
+                    found = _AFTER_STEM.match(lower, after)
+                    if found:
+                        marks = found.group("quote", "blank", "tag", "signed")
+                        place = _value(text, lower, at, found.end(1), found.end(), judge, *marks)
             if place:
                 yield place
                 reached = place[1]
             at = lower.find(stem, after)
 
 
-def _value(text: str, lower: str, at: int, found: re.Match[str], judge: Judge) -> tuple[int, int, str] | None:
-    first = ""
+def _value(
+    text: str,
+    lower: str,
+    at: int,
+    named: int,
+    start: int,
+    judge: Judge,
+    quote: str | None = None,
+    blank: str | None = None,
+    tag: str | None = None,
+    signed: str | None = None,
+) -> tuple[int, int, str] | None:
+    """The value at `start` of the name whose stem stands at `at` and which ends at `named`, if it goes."""
+    first, quote = "", quote or ""
     if at and (lower[at - 1].isalnum() or lower[at - 1] in "_-."):
         before = _BEFORE_STEM.search(lower, max(0, at - 40), at)
         first = before[0] if before else ""
-    blank, quote = found["blank"], found["quote"] or ""
     if blank and not first.startswith("-"):
         return None  # only a command line's option is parted from its value by a blank alone
-    name = squeezed(first + lower[at : found.end(1)])
+    name = squeezed(first + lower[at:named])
     verdict, kind = judge(name)
     if verdict is None:
         begins = at - len(first)
@@ -139,18 +161,18 @@ def _value(text: str, lower: str, at: int, found: re.Match[str], judge: Judge) -
         if verdict != "any":  # "api key: x"
             return None
     goes = opaque if verdict == "opaque" else bool
-    pattern = _VALUES["signed" if found["signed"] else "cookie" if name.endswith("cookie") and not quote else quote[:1]]
-    start = end = found.end()
+    pattern = _VALUES["signed" if signed else "cookie" if name.endswith("cookie") and not quote else quote[:1]]
+    end = start
     if verdict == "any" and not quote and _STRUCTURE.match(text, start):
         return start, _closed(text, start), kind
     while (piece := pattern.match(text, end)) and piece.end() > end:
         end = piece.end()
         if end - start < _BOUND or (end - start == _BOUND and not goes(text[start:end])):
             break  # a long value is read on only where it goes, so that none is read twice
-    if found["tag"] and not _CLOSING.match(text, end):
+    if tag and not _CLOSING.match(text, end):
         goes = opaque
     value = text[start:end] if quote else text[start:end].rstrip(".)]}:|")
-    if not value or _PLACEHOLDER.fullmatch(value) or not goes(value[:_BOUND]):
+    if not value or not goes(value[:_BOUND]) or _PLACEHOLDER.fullmatch(value):
         return None
     if stutters(value[:64]) and len(set(value)) < 12:
         return None

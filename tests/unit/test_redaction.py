@@ -153,6 +153,8 @@ def test_a_name_tells_of_its_value() -> None:
     value = {"phone": "9493 7477", "home_phone": 4930123456, "card_number": "501800000009", "auth": {"x_token": RANDOM}}
     clean = {"phone": "<PHONE>", "home_phone": "<PHONE>", "card_number": "<CARD>", "auth": {"x_token": "<API_KEY>"}}
     assert redactor.value(value) == clean
+    birth = {"dob": "05/17/1980", "birthdate": datetime.date(1980, 5, 17), "iban": "gb82west12345698765432"}
+    assert redactor.value(birth) == {"dob": "<BIRTH_DATE>", "birthdate": "<BIRTH_DATE>", "iban": "<IBAN>"}
     assert redactor.value({"rows": "9493 7477", "id": 4930123456}) == {"rows": "9493 7477", "id": 4930123456}
 
 
