@@ -164,7 +164,10 @@ def _value(
     pattern = _VALUES["signed" if signed else "cookie" if name.endswith("cookie") and not quote else quote[:1]]
     end = start
     if verdict == "any" and not quote and _STRUCTURE.match(text, start):
-        return start, _closed(text, start), kind
+        end = _closed(text, start)
+        if not tag or _CLOSING.match(text, end):  # behind `<API_KEY>` that is no tag
+            return start, end, kind
+        return None
     while (piece := pattern.match(text, end)) and piece.end() > end:
         end = piece.end()
         if end - start < _BOUND or (end - start == _BOUND and not goes(text[start:end])):
