@@ -10,7 +10,7 @@ from typing import Any
 from llmlog import costs, tokens
 from llmlog.answers import Answer, Text
 from llmlog.prompts import Prompt
-from llmlog.providers.base import Provider
+from llmlog.providers.base import Provider, fields_of, text_in
 from llmlog.settings import Settings
 from llmlog.usage import Usage
 
@@ -63,21 +63,33 @@ def figures(
     if source != "provider" and not _all_kept(answer, prompt):
         fields["usage_extrapolated"] = True
     if refused:
-        fields.update(cost_usd=0.0, cost_source="not billed: the request was refused")
+        fields.update(cost_usd=0.0, cost_source=costs.FREE)
     elif usage.input_tokens is not None or usage.output_tokens:
-        fields.update(_cost(usage, provider, (counted_as, named), answer.service_tier))
+        fields.update(_cost(usage, provider, costs.models(model, answer.model, settings.deployments), answer, settings))
     return fields
 
 
-def _cost(
-    usage: Usage, provider: str | None, models: tuple[str | None, ...], service_tier: str | None
-) -> dict[str, Any]:
+def _cost(usage: Usage, provider: str | None, models: list[str], answer: Answer, settings: Settings) -> dict[str, Any]:
     at = datetime.fromtimestamp(time.time(), UTC)
-    for model in dict.fromkeys(models):
-        if model and (price := costs.price(usage, model, provider=provider, at=at, service_tier=service_tier)):
-            fields = {"cost_usd": float(price.amount), "cost_source": price.source}
-            return {**fields, "cost_partial": True} if price.partial else fields
-    return {}
+    geo = text_in(fields_of(answer.usage).get("inference_geo"))  # Anthropic's usage says it
+    where = geo if geo not in ("", "not_available") else None
+    for model in models:
+        found = costs.price(
+            usage,
+            model,
+            provider=provider,
+            at=at,
+            service_tier=answer.service_tier,
+            inference_geo=where,
+            table=settings.prices,
+        )
+        if found is not None:
+            costs.tell_unpriced(model, provider, found)
+            fields: dict[str, Any] = {"cost_usd": float(found.amount), "cost_source": found.source}
+            return {**fields, "cost_partial": found.partial or None, "inference_geo": where}
+    if models:
+        costs.tell_unpriced(models[0], provider, None)
+    return {"inference_geo": where}
 
 
 def _completed(usage: Usage, answer: Answer, prompt: Prompt, model: str | None) -> Usage:

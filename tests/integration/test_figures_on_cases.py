@@ -20,6 +20,7 @@ import pytest
 
 from llmlog.costs import cost
 from llmlog.tokens import TokenCount, count_text, count_tokens
+from llmlog.usage import Usage
 
 Row = dict[str, Any]
 
@@ -134,13 +135,13 @@ def test_estimates_for_claude(rows: Callable[[str], Iterator[Row]]) -> None:
 
 # genai-prices' names -> ours. What has no name of ours must be absent, or priced as what it is a part of.
 NAMES = {
-    "input_tokens": "input_tokens",
-    "output_tokens": "output_tokens",
-    "cache_read_tokens": "cache_read_tokens",
-    "cache_write_tokens": "cache_write_tokens",
     "output_reasoning_tokens": "reasoning_tokens",
+    **{name: name for name in Usage.__slots__ if name != "reasoning_tokens"},
 }
-PARTS = {"cache_write_5m_tokens", "input_text_tokens", "output_text_tokens"}
+PARTS = {
+    "cache_write_5m_tokens", "input_text_tokens", "output_text_tokens", "input_tool_tokens", "input_text_tool_tokens",
+    "cache_text_read_tokens", "cache_video_read_tokens",
+}  # fmt: skip
 PROVIDERS = {
     "azure_openai": "azure.ai.openai",
     "gemini": "gcp.gemini",
@@ -205,7 +206,7 @@ def test_costs_of_real_usages(rows: Callable[[str], Iterator[Row]]) -> None:
         if "input_price" in each
     ]
     print(f"real usages: {sum(compared)} of {len(compared)} compared")
-    assert sum(compared) > 0.9 * len(compared)
+    assert sum(compared) > 0.98 * len(compared)
 
 
 def test_costs_of_genai_prices_own_tests(rows: Callable[[str], Iterator[Row]]) -> None:
