@@ -15,18 +15,18 @@ ROOT = pathlib.Path(llmlog.__file__).parent
 
 # A module imports only what stands above it, or an earlier sibling of its own folder.
 LAYERS = [
-    "_version", "exceptions", "faults", "settings", "semconv", "usage", "plain", "context", "propagation",
-    "encodings", "tokens", "rates", "price_tables", "costs", "answers", "providers.base", "providers.openai",
-    "providers.responses", "providers.completions", "providers.embeddings", "providers.transcription",
-    "providers.anthropic", "providers.google", "providers.interactions", "providers.cohere", "providers.cohere_v1",
-    "providers.ollama", "providers.watsonx", "providers.bedrock", "providers.bedrock_invoke",
-    "providers.bedrock_agent", "providers.litellm", "providers.langchain", "providers.text", "providers", "wire",
-    "redaction.secrets", "redaction.detectors", "redaction.engine", "redaction", "worker", "records", "prompts",
-    "captures", "figures", "summary", "recovery", "journal", "budgets", "lifecycle", "calls", "drivers", "streams",
-    "clients", "events", "config", "filters", "formatters", "handlers.jsonlines", "handlers", "middleware.asgi",
-    "middleware", "testing.scripts", "testing.wire", "testing.openai", "testing.anthropic", "testing.chains",
-    "testing.answering", "testing.servers", "testing.captured", "testing.clocks", "testing.plugin", "testing",
-    "cli", "__main__",
+    "_version", "exceptions", "faults", "settings", "semconv", "usage", "plain", "context", "propagation", "images",
+    "encodings", "declarations", "tokens", "rates", "price_tables", "costs", "answers", "providers.base",
+    "providers.openai", "providers.responses", "providers.completions", "providers.embeddings",
+    "providers.transcription", "providers.anthropic", "providers.google", "providers.interactions",
+    "providers.cohere", "providers.cohere_v1", "providers.ollama", "providers.watsonx", "providers.bedrock",
+    "providers.bedrock_invoke", "providers.bedrock_agent", "providers.litellm", "providers.langchain",
+    "providers.text", "providers", "wire", "redaction.secrets", "redaction.detectors", "redaction.engine",
+    "redaction", "worker", "records", "prompts", "captures", "figures", "summary", "recovery", "journal", "budgets",
+    "lifecycle", "calls", "drivers", "streams", "clients", "events", "config", "filters", "formatters",
+    "handlers.jsonlines", "handlers", "middleware.asgi", "middleware", "testing.scripts", "testing.wire",
+    "testing.openai", "testing.anthropic", "testing.chains", "testing.answering", "testing.servers",
+    "testing.captured", "testing.clocks", "testing.plugin", "testing", "cli", "__main__",
 ]  # fmt: skip
 DOORS = {
     ("calls", "streams"),  # Call.stream() is the door to the drivers that stand on it
