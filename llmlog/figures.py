@@ -121,9 +121,9 @@ def _count_output(answer: Answer, model: str | None) -> int:
             total += counted if len(kept) == len(text) else round(counted * len(text) / len(kept))
         else:
             total += tokens.by_size(text.nbytes)
-    return total + sum(
-        int(tokens.count_text(call.name, model, deployments={})) for call in answer.tool_calls.values() if call.name
-    )
+    names = [call.name for call in answer.tool_calls.values() if call.name]
+    total += sum(int(tokens.count_text(name, model, deployments={})) for name in names)
+    return total + tokens.around_calls(len(names), model)
 
 
 def _texts(answer: Answer) -> list[Text]:

@@ -16,7 +16,7 @@ from llmlog.declarations import as_json, function_in, get, mapping, namespace, s
 from llmlog.encodings import Family, family_of
 from llmlog.exceptions import UsageTypeError, shown
 
-__all__ = ["TokenCount", "count_tokens", "count_text"]
+__all__ = ["TokenCount", "around_calls", "by_size", "count_text", "count_tokens"]
 
 
 class TokenCount(int):
@@ -129,6 +129,12 @@ def count_text(
     more = family.answer if answer else 0
     exact = family.exact_text and whole and not more
     return TokenCount(math.ceil(count * family.factor) + more, exact=exact, encoding=family.encoding)
+
+
+def around_calls(number: int, model: str | None) -> int:
+    """What the usage of an answer has for so many calls of tools, beside their names and arguments."""
+    family = family_of(model, {})
+    return number * (family.call if number == 1 else family.parallel_call)
 
 
 def by_size(nbytes: int) -> int:

@@ -19,7 +19,9 @@ import genai_prices
 import pytest
 from conftest import recorded
 
+import llmlog
 from llmlog.costs import cost
+from llmlog.testing import Captured
 from llmlog.tokens import TokenCount, count_text, count_tokens
 from llmlog.usage import Usage
 
@@ -155,6 +157,35 @@ def test_estimates_for_claude(rows: Callable[[str], Iterator[Row]]) -> None:
         errors.append(abs(counted - reported) / reported)
     print(f"claude, median error: {median(errors):.1%} of {len(errors)}")
     assert median(errors) <= 0.12
+
+
+def test_aborted_streams(cases: ModuleType, llm_calls: Captured) -> None:
+    """A stream that is left before it tells its usage is estimated at what the provider would have told."""
+    inputs, outputs = [], []
+    for case in recorded(cases, api="chat_completions", provider="openai"):
+        request = (case.meta.get("request") or {}).get("body")
+        usage = case.meta["oracle"].get("usage") or {}
+        if not isinstance(request, dict) or not usage.get("completion_tokens"):
+            continue
+        delivered = [one for one in case.payloads() if any(not each.get("finish_reason") for each in one["choices"])]
+        llm_calls.clear()
+        stream = llmlog.stream([*delivered, {}], provider="openai", model=request["model"], input=request)
+        for place, _ in enumerate(stream, 1):
+            if place == len(delivered):
+                break
+        stream.close()
+        record = llm_calls.one()
+        if not delivered[0]["model"].startswith(("gpt", "o")):  # through a gateway
+            continue
+        assert (record["outcome"], record["usage_source"]) == ("aborted", "estimated")
+        assert record["cost_usd"] > 0
+        hidden = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
+        outputs.append((record["output_tokens"], usage["completion_tokens"] - hidden))
+        sent = json.dumps(request["messages"])
+        if not any(each in sent for each in ('"image_url"', '"file"', '"input_audio"')):
+            inputs.append((record["input_tokens"], usage["prompt_tokens"]))
+    assert share("aborted: input, within 2 or 5 %", inputs, lambda a, b: abs(a - b) <= max(2, 0.05 * b)) >= 0.85
+    assert share("aborted: output, within 2 or 5 %", outputs, lambda a, b: abs(a - b) <= max(2, 0.05 * b)) >= 0.80
 
 
 # genai-prices' names -> ours. What has no name of ours must be absent, or priced as what it is a part of.
