@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -53,7 +54,7 @@ def figures(
     usage = reader.usage(answer.usage) if answer.usage is not None else None
     source = "provider"
     if usage is None:
-        output = None if unread else _count_output(answer, counted_as)
+        output = None if unread else _count_output(answer, prompt, counted_as)
         usage, source = Usage(_count_input(prompt, counted_as), output), "estimated"
     elif usage.input_tokens is None or usage.output_tokens is None or not answer.finished():
         completed = _completed(usage, answer, prompt, counted_as)
@@ -96,7 +97,7 @@ def _completed(usage: Usage, answer: Answer, prompt: Prompt, model: str | None) 
     """What an unfinished stream has told so far may be a placeholder: more was delivered than it says."""
     output = usage.output_tokens
     if output is None or not answer.finished():
-        output = max(output or 0, _count_output(answer, model))
+        output = max(output or 0, _count_output(answer, prompt, model))
     input_tokens = usage.input_tokens if usage.input_tokens is not None else _count_input(prompt, model)
     return replace(usage, input_tokens=input_tokens, output_tokens=output)
 
@@ -112,12 +113,15 @@ def _count_input(prompt: Prompt, model: str | None) -> int | None:
     return int(tokens.count_tokens(prompt.input, model, tools=prompt.tools, deployments={}))
 
 
-def _count_output(answer: Answer, model: str | None) -> int:
+def _count_output(answer: Answer, prompt: Prompt, model: str | None) -> int:
     total = 0
+    offered = prompt.tools or (isinstance(prompt.input, Mapping) and prompt.input.get("tools"))
+    with_tools = bool(offered) and not answer.tool_calls
     whole = answer.finished()  # what a model adds around its answer comes at the answer's end
     for place, text in enumerate(_texts(answer)):
         if kept := str(text):
-            counted = tokens.count_text(kept, model, answer=whole and place == 0, deployments={})
+            ended = whole and place == 0
+            counted = tokens.count_text(kept, model, answer=ended, with_tools=with_tools, deployments={})
             total += counted if len(kept) == len(text) else round(counted * len(text) / len(kept))
         else:
             total += tokens.by_size(text.nbytes)

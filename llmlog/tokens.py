@@ -118,15 +118,21 @@ def _of_request(request: Mapping[str, Any], tools: Any, response_format: Any) ->
 
 
 def count_text(
-    text: str, model: str | None, *, answer: bool = False, deployments: Mapping[str, str] | None = None
+    text: str,
+    model: str | None,
+    *,
+    answer: bool = False,
+    with_tools: bool = False,
+    deployments: Mapping[str, str] | None = None,
 ) -> TokenCount:
     """Count a plain text: the short way for an answer that has ended.
 
-    answer: add what the provider's usage has for an answer beyond its text (some, with reasoning models).
+    answer: add what the provider's usage has for an answer beyond its text: some, with reasoning models, and one more
+    where tools were offered and the model answered in words (with_tools).
     """
     family = family_of(model, deployments)
     count, whole = encodings.count(text, family.encoding)
-    more = family.answer if answer else 0
+    more = family.answer + (with_tools and family.exact_text) if answer else 0
     exact = family.exact_text and whole and not more
     return TokenCount(math.ceil(count * family.factor) + more, exact=exact, encoding=family.encoding)
 

@@ -80,7 +80,8 @@ def test_completions(rows: Callable[[str], Iterator[Row]]) -> None:
         if row.get("completion_text_tokens") and len(row["outputs"]) == 1 and not row["outputs"][0]["tool_calls"]:
             details = row["usage"].get("completion_tokens_details") or {}
             reported = row["usage"]["completion_tokens"] - (details.get("reasoning_tokens") or 0)
-            pairs.append((count_text(row["outputs"][0]["text"] or "", row["model"], answer=True), reported))
+            text, offered = row["outputs"][0]["text"] or "", bool(row.get("tools"))
+            pairs.append((count_text(text, row["model"], answer=True, with_tools=offered), reported))
     assert share("completions, within 1", [*pairs], lambda a, b: abs(a - b) <= 1) >= 0.97
 
 

@@ -41,6 +41,17 @@ def delta(call: dict[str, Any], index: int = 0) -> dict[str, Any]:
     return chunk(tool_calls=[{"index": index, **call}])
 
 
+class TestCompleted:
+    def test_without_usage_is_counted_as_the_provider_would(self, calls: Records) -> None:
+        """Tools were offered and the model answered in words: that is one token more."""
+        for tools in (None, TOOLS):
+            chunks = [chunk("Four kilometres."), chunk(finish="stop")]
+            list(llmlog.stream(chunks, provider="openai", model="gpt-4o-mini", input=QUESTION, tools=tools))
+        plain, offered = calls.all()
+        assert plain["output_tokens"] == count_text("Four kilometres.", "gpt-4o-mini") == offered["output_tokens"] - 1
+        assert {plain["usage_source"], offered["usage_source"]} == {"estimated"}
+
+
 class TestAborted:
     def test_counts_what_was_sent_and_what_was_delivered(self, calls: Records) -> None:
         """The messages and tools that were sent, the text that came, and a cost from both."""

@@ -135,6 +135,12 @@ class TestText:
         assert not count_text("hi", "gpt-5-mini", answer=True).exact
         assert count_text("hi", "gpt-4o", answer=True).exact
 
+    def test_of_an_answer_in_words_where_tools_were_offered_has_one_more(self) -> None:
+        """With OpenAI's models; of the text alone it is none."""
+        more = count_text("hi", "gpt-4o", answer=True, with_tools=True)
+        assert (more, more.exact) == (count_text("hi", "gpt-4o") + 1, False)
+        assert count_text("hi", "gpt-4o", with_tools=True) == count_text("hi", "gpt-4o")
+
     def test_of_a_deployment_is_its_models(self) -> None:
         """Azure's deployment name stands for the model that the user's map gives."""
         count = count_tokens("hi", "mine", deployments={"mine": "gpt-4"})
