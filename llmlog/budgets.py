@@ -24,7 +24,7 @@ def add(fields: Mapping[str, Any], around: Iterable[RequestState], settings: Set
             input_tokens=fields.get("input_tokens", 0),
             output_tokens=fields.get("output_tokens", 0),
             cost_usd=fields.get("cost_usd"),
-            cost_partial="cost_partial" in fields,
+            cost_partial=bool(fields.get("cost_partial")),
             budget_usd=settings.budget_usd,
         )
     ]

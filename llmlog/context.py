@@ -112,14 +112,18 @@ class RequestState:
     ) -> bool:
         """Count one ended call; a cost of None is not known. Whether this one took the request over its budget."""
         with _adding:
-            old = self.totals
-            self.totals = Totals(
-                old.calls + 1,
-                old.input_tokens + input_tokens,
-                old.output_tokens + output_tokens,
-                round(old.cost_usd + (cost_usd or 0.0), 12),  # sums of floats gather dust, and budgets are round
-                old.cost_partial or cost_partial or cost_usd is None,
-            )
+            while True:
+                old = self.totals
+                new = Totals(
+                    old.calls + 1,
+                    old.input_tokens + input_tokens,
+                    old.output_tokens + output_tokens,
+                    round(old.cost_usd + (cost_usd or 0.0), 12),  # sums of floats gather dust, and budgets are round
+                    old.cost_partial or cost_partial or cost_usd is None,
+                )
+                if self.totals is old:  # a signal's handler, in this thread, may have added a call meanwhile
+                    self.totals = new
+                    break
             if budget_usd is None or self.part or self._over_budget or self.totals.cost_usd <= budget_usd:
                 return False
             self._over_budget = True

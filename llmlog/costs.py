@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -50,11 +50,13 @@ def price(
     at: datetime | None = None,
     service_tier: str | None = None,
     inference_geo: str | None = None,
+    also: Sequence[str] = (),
     table: PriceTable | None = None,
 ) -> Price | None:
     """The same as a `Price`, which knows its source.
 
-    `inference_geo`: where Anthropic says that it ran the model. `table`: the user's prices; None: the configured ones.
+    `inference_geo`: where Anthropic says that it ran the model. `also`: other names of the model, such as the one that
+    was asked for: the user's table may have it under any of them. `table`: that table; None: the configured one.
     """
     if not isinstance(usage, Usage):
         usage = _usage(usage)
@@ -71,7 +73,8 @@ def price(
         raise UsageTypeError(f"at is a datetime or None, got {shown(at)}")
     if not model:
         return None
-    rates = _rates(model, provider, service_tier, inference_geo, minute, table or settings.current().prices)
+    names = (model, *also)
+    rates = _rates(names, provider, service_tier, inference_geo, minute, table or settings.current().prices)
     return None if rates is None else rates.price(usage)
 
 
@@ -88,11 +91,9 @@ def of_record(record: Mapping[str, Any], *, table: PriceTable | None = None) -> 
     except (ValueError, TypeError):  # another program's line
         return None
     options = {name: record.get(name) for name in ("provider", "service_tier", "inference_geo")}
-    for model in models(record.get("model"), record.get("response_model"), settings.current().deployments):
-        known = {name: value for name, value in options.items() if isinstance(value, str)}
-        if found := price(usage, model, at=at, table=table, **known):
-            return found
-    return None
+    known = {name: value for name, value in options.items() if isinstance(value, str)}
+    names = models(record.get("model"), record.get("response_model"), settings.current().deployments)
+    return price(usage, names[0], also=names[1:], at=at, table=table, **known) if names else None
 
 
 FREE = "not billed: the request was refused"
@@ -106,9 +107,9 @@ def models(asked: Any, answered: Any, deployments: Mapping[str, str]) -> list[st
     return list(dict.fromkeys(name for name in names if isinstance(name, str) and name))
 
 
-def tell_unpriced(model: str, provider: str | None, found: Price | None) -> None:
+def tell_unpriced(model: str, provider: str | None, usage: Usage, found: Price | None) -> None:
     """Say once for each model, on stderr, that its calls have no cost, or only a lower bound of one."""
-    if found is not None and not found.partial:
+    if found is not None and (not found.partial or usage.total_tokens is None):  # no price can make up for a count
         return
     if len(_told) >= _MOST_TOLD and model not in _told:
         return
@@ -118,8 +119,8 @@ def tell_unpriced(model: str, provider: str | None, found: Price | None) -> None
     if found is None:
         notice(f"no price: {model}", f"no price is known for model {model!r}{by}: its calls have no cost; {hint}")
     else:
-        notice(f"part of a price: {model}", f"not all that model {model!r}{by} charges for has a price in "
-               f"{found.source}: the cost of some calls is a lower bound; {hint}")  # fmt: skip
+        what = f"not all that a call of model {model!r}{by} used has a price in {found.source}"
+        notice(f"part of a price: {model}", f"{what}: the cost of some calls is a lower bound; {hint}")
 
 
 _MOST_TOLD = 100  # names of models may be anything: deployments of a tenant, fine-tunes
@@ -128,7 +129,7 @@ _told: set[str] = set()
 
 def warm() -> None:
     """Load the price tables (some 150 ms, for a background thread), so that no call has to."""
-    _rates("gpt-4o", "openai", None, None, int(time.time() // 60), None)
+    _rates(("gpt-4o",), "openai", None, None, int(time.time() // 60), None)
 
 
 _TEXT_OR_NONE = {str, type(None)}
@@ -152,7 +153,7 @@ _US_ONLY_FOR = re.compile(r"claude-([a-z]+)-(4-[6-9]|[5-9])")
 
 @lru_cache(maxsize=1024)
 def _rates(
-    model: str,
+    names: tuple[str, ...],
     provider: str | None,
     tier: str | None,
     geo: str | None,
@@ -162,15 +163,17 @@ def _rates(
     """Look a price up. The key holds all that it depends on: it changes with the date and the time of day."""
     tier = tier and tier.lower()
     own = None if provider is None else provider_id(provider)
-    entry = table.find(model, own, minute) if table is not None else None
+    entry = table.find(names, own, minute) if table is not None else None
     if entry is not None and entry.stands_alone:
         return entry.rates(tier)
     on_terms = entry is None or tier not in entry.service_tiers
-    found = _by_genai_prices(model, own, tier if on_terms else None, minute)
-    if found is None:
+    for name in names:
+        if found := _by_genai_prices(name, own, tier if on_terms else None, minute):
+            break
+    else:
         return None
     prices, source, partial = found
-    if geo == "us" and own in (None, "anthropic") and _US_ONLY_FOR.search(model.lower()):
+    if geo == "us" and own in (None, "anthropic") and _US_ONLY_FOR.search(name.lower()):
         prices = multiplied(prices, _US_ONLY)
     return Rates(prices, source, partial=partial) if entry is None else entry.rates(tier, over=(prices, source))
 

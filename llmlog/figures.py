@@ -74,23 +74,23 @@ def _cost(usage: Usage, provider: str | None, models: list[str], answer: Answer,
     at = datetime.fromtimestamp(time.time(), UTC)
     geo = text_in(fields_of(answer.usage).get("inference_geo"))  # Anthropic's usage says it
     where = geo if geo not in ("", "not_available") else None
-    for model in models:
-        found = costs.price(
-            usage,
-            model,
-            provider=provider,
-            at=at,
-            service_tier=answer.service_tier,
-            inference_geo=where,
-            table=settings.prices,
-        )
-        if found is not None:
-            costs.tell_unpriced(model, provider, found)
-            fields: dict[str, Any] = {"cost_usd": float(found.amount), "cost_source": found.source}
-            return {**fields, "cost_partial": found.partial or None, "inference_geo": where}
-    if models:
-        costs.tell_unpriced(models[0], provider, None)
-    return {"inference_geo": where}
+    if not models:
+        return {"inference_geo": where}
+    found = costs.price(
+        usage,
+        models[0],
+        also=models[1:],
+        provider=provider,
+        at=at,
+        service_tier=answer.service_tier,
+        inference_geo=where,
+        table=settings.prices,
+    )
+    costs.tell_unpriced(models[0], provider, usage, found)
+    if found is None:
+        return {"inference_geo": where}
+    fields: dict[str, Any] = {"cost_usd": float(found.amount), "cost_source": found.source}
+    return {**fields, "cost_partial": found.partial or None, "inference_geo": where}
 
 
 def _completed(usage: Usage, answer: Answer, prompt: Prompt, model: str | None) -> Usage:

@@ -120,16 +120,15 @@ class PriceTable:
     entries: Sequence[tuple[re.Pattern[str], Entry]]
     """The one that is to be preferred first."""
 
-    def find(self, model: str, provider: str | None, minute: int) -> Entry | None:
-        """The entry for a model, by its provider's one name, at a Unix minute."""
-        whole = model.strip().lower()
-        prefix, _, last = whole.rpartition("/")
-        provider = provider or vendor_of(prefix)
+    def find(self, models: Sequence[str], provider: str | None, minute: int) -> Entry | None:
+        """The entry for a model, by any of its names and its provider's one name, at a Unix minute."""
+        names = [(name.strip().lower(), provider or vendor_of(name.rpartition("/")[0])) for name in models]
         for pattern, entry in self.entries:
-            if entry.provider not in (None, provider) or not entry.since <= minute < entry.until:
+            if not entry.since <= minute < entry.until:
                 continue
-            if pattern.match(whole) or pattern.match(last):
-                return entry
+            for name, by in names:
+                if entry.provider in (None, by) and (pattern.match(name) or pattern.match(name.rpartition("/")[2])):
+                    return entry
         return None
 
 

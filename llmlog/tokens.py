@@ -271,6 +271,9 @@ class _Tally:
                 yield text
                 return
             self.exact = False
+            if kind == "document" and get(source := get(content, "source"), "type") == "text":  # Anthropic's
+                yield from self.pieces(get(source, "data"), depth + 1)
+                return
             if (isinstance(kind, str) and _MEDIA.search(kind)) or _has_media(content):
                 self.framing += self.media(content)
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging.config
 import threading
 from collections.abc import Callable
 from decimal import Decimal
@@ -214,3 +215,27 @@ class TestBudget:
 
         with pytest.raises(UsageTypeError, match="plain function"):
             llmlog.configure(on_budget=hook)
+
+
+def told(totals: Totals) -> None:
+    """A hook that dictConfig can name."""
+    TOLD.append(totals)
+
+
+TOLD: list[Totals] = []
+
+
+def test_a_plain_dict_config_reaches_them(calls: Records) -> None:
+    """Prices, budget and hook from logging's own configuration."""
+    options = {
+        "()": "llmlog.filters.Options",
+        "prices": PRICES,
+        "budget_usd": 0.01,
+        "on_budget": f"ext://{__name__}.told",
+    }
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False, "incremental": False,
+                               "filters": {"options": options}})  # fmt: skip
+    TOLD.clear()
+    with llmlog.request():
+        spend(2)
+    assert TOLD == [Totals(1, 0, 2, 0.02)]

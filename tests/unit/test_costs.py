@@ -13,6 +13,7 @@ from typing import Any
 
 import genai_prices
 import pytest
+from conftest import chunk
 from genai_prices import calc_price, data_snapshot
 from genai_prices.types import ConditionalPrice, TimeOfDateConstraint
 
@@ -221,7 +222,7 @@ class TestEveryModel:
         compared = 0
         for provider in data_snapshot.get_snapshot().providers:
             for model in provider.models:
-                rates = costs._rates(model.id, provider.id, None, None, int(NOON.timestamp() // 60), None)
+                rates = costs._rates((model.id,), provider.id, None, None, int(NOON.timestamp() // 60), None)
                 if rates is None:
                     continue
                 for usage in ((12_345, 678, 0, 0, 0), (312_345, 1678, 4000, 5000, 321)):
@@ -436,6 +437,25 @@ class TestRecords:
         assert "inference_geo" not in unknown
         assert us["cost_usd"] == pytest.approx(1.1 * anywhere["cost_usd"])
         assert unknown["cost_usd"] == anywhere["cost_usd"]
+
+    def test_has_the_users_price_under_either_name(self, calls: Captured) -> None:
+        """A provider answers with the name of a snapshot; the table has the name that was asked for, or a pattern."""
+        usage = {"prompt_tokens": 1_000_000, "completion_tokens": 0, "total_tokens": 1_000_000}
+        for names in ({"gpt-4o-mini": {"input": 7}}, {"*": {"input": 9}, "gpt-4o-mini-2024-07-18": {"input": 7}}):
+            llmlog.configure(prices={"models": names})
+            chunks = [chunk("a"), chunk(finish="stop"), {**chunk(), "choices": [], "usage": usage}]
+            list(llmlog.stream(chunks, provider="openai", model="gpt-4o-mini"))
+        assert [record["response_model"] for record in calls.all()] == ["gpt-4o-mini-2024-07-18"] * 2
+        assert [record["cost_usd"] for record in calls.all()] == [7.0, 7.0]
+
+    def test_with_a_count_that_is_not_known_tells_nothing(
+        self, calls: Captured, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A lower bound for want of a count is no matter of prices."""
+        llmlog.configure(prices={"models": {"never-told": {"input": 1, "output": 1}}})
+        list(llmlog.stream(["a"], provider="text", model="never-told"))
+        assert calls.one()["cost_partial"] is True
+        assert "price" not in capsys.readouterr().err
 
     def test_without_a_price_is_told_once_for_each_model(
         self, calls: Captured, capsys: pytest.CaptureFixture[str]
