@@ -219,10 +219,10 @@ class TestBudget:
 
 def told(totals: Totals) -> None:
     """A hook that dictConfig can name."""
-    TOLD.append(totals)
+    heard.append(totals)
 
 
-TOLD: list[Totals] = []
+heard: list[Totals] = []
 
 
 def test_a_plain_dict_config_reaches_them(calls: Records) -> None:
@@ -235,7 +235,7 @@ def test_a_plain_dict_config_reaches_them(calls: Records) -> None:
     }
     logging.config.dictConfig({"version": 1, "disable_existing_loggers": False, "incremental": False,
                                "filters": {"options": options}})  # fmt: skip
-    TOLD.clear()
+    heard.clear()
     with llmlog.request():
         spend(2)
-    assert TOLD == [Totals(1, 0, 2, 0.02)]
+    assert heard == [Totals(1, 0, 2, 0.02)]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import llmlog
-from llmlog import settings
+from llmlog import price_tables, settings
 from llmlog.costs import price
 from llmlog.exceptions import UsageTypeError, UsageValueError
 from llmlog.price_tables import PriceTable, load
@@ -185,6 +185,14 @@ class TestTable:
         assert first == again != other
         assert first.startswith("prices.toml ")
         assert len(first.split()[1]) == 10
+
+    def test_is_as_its_documentation_shows(self, toml: Callable[[str], pathlib.Path]) -> None:
+        """The example in the module's docstring."""
+        lines = [line[4:] for line in (price_tables.__doc__ or "").splitlines() if line.startswith("    ")]
+        table = load(toml("\n".join(lines)))
+        assert table.source == "acme 2026-03 (EUR at 1.08)"
+        assert amount(table, "gpt-4o", service_tier="batch") == 15 * Decimal("1.08") / 2
+        assert amount(table, "claude-opus-4-6", provider="anthropic") == 30 * Decimal("0.85")
 
     def test_is_configured(self, toml: Callable[[str], pathlib.Path]) -> None:
         """`configure(prices=...)` has it used, and None takes it back."""
