@@ -16,18 +16,26 @@ __all__ = ["add", "tell"]
 
 
 def add(fields: Mapping[str, Any], around: Iterable[RequestState], settings: Settings) -> list[Totals]:
-    """Count an ended call, by the fields of its record, in its requests: the totals of those that it took over."""
+    """Count an ended call, by the fields of its record, in its requests: the totals of those that it took over.
+
+    A field of the user's that has a figure's name, where the call has none of its own, is no figure.
+    """
+    cost = fields.get("cost_usd")
     return [
         state.totals
         for state in around
         if state.add(
-            input_tokens=fields.get("input_tokens", 0),
-            output_tokens=fields.get("output_tokens", 0),
-            cost_usd=fields.get("cost_usd"),
+            input_tokens=_whole(fields.get("input_tokens")),
+            output_tokens=_whole(fields.get("output_tokens")),
+            cost_usd=cost if isinstance(cost, float) else None,
             cost_partial=bool(fields.get("cost_partial")),
             budget_usd=settings.budget_usd,
         )
     ]
+
+
+def _whole(count: Any) -> int:
+    return count if isinstance(count, int) else 0
 
 
 def tell(totals: Totals, where: Context, trace: Mapping[str, str], call_id: str, settings: Settings) -> None:

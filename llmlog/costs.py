@@ -107,19 +107,20 @@ def models(asked: Any, answered: Any, deployments: Mapping[str, str]) -> list[st
     return list(dict.fromkeys(name for name in names if isinstance(name, str) and name))
 
 
-def tell_unpriced(model: str, provider: str | None, usage: Usage, found: Price | None) -> None:
+def tell_unpriced(record: Mapping[str, Any]) -> None:
     """Say once for each model, on stderr, that its calls have no cost, or only a lower bound of one."""
-    if found is not None and (not found.partial or usage.total_tokens is None):  # no price can make up for a count
+    counted = "input_tokens" in record or record.get("output_tokens")
+    model = record.get("response_model") or record.get("model")
+    if not isinstance(model, str) or not counted or (len(_told) >= _MOST_TOLD and model not in _told):
         return
-    if len(_told) >= _MOST_TOLD and model not in _told:
-        return
-    _told.add(model)
-    by = f" of {provider}" if provider else ""
+    by = f" of {provider}" if (provider := record.get("provider")) else ""
     hint = "configure(prices=...) can give one"
-    if found is None:
+    if "cost_usd" not in record:
+        _told.add(model)
         notice(f"no price: {model}", f"no price is known for model {model!r}{by}: its calls have no cost; {hint}")
-    else:
-        what = f"not all that a call of model {model!r}{by} used has a price in {found.source}"
+    elif record.get("cost_partial") and "total_tokens" in record:  # else it is a count that is missing, not a price
+        _told.add(model)
+        what = f"not all that a call of model {model!r}{by} used has a price in {record.get('cost_source')}"
         notice(f"part of a price: {model}", f"{what}: the cost of some calls is a lower bound; {hint}")
 
 

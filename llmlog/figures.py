@@ -86,7 +86,6 @@ def _cost(usage: Usage, provider: str | None, models: list[str], answer: Answer,
         inference_geo=where,
         table=settings.prices,
     )
-    costs.tell_unpriced(models[0], provider, usage, found)
     if found is None:
         return {"inference_geo": where}
     fields: dict[str, Any] = {"cost_usd": float(found.amount), "cost_source": found.source}

@@ -14,7 +14,7 @@ import weakref
 from types import FrameType
 from typing import Self
 
-from llmlog import budgets, context, journal, records, worker
+from llmlog import budgets, context, costs, journal, records, worker
 from llmlog.context import RequestState, new_id
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.faults import fault
@@ -148,6 +148,7 @@ class Life(Facts):
         records.emit(records.CALLS, level, message, fields, created=ending.created)
         self._reported = True
         journal.ended(self.call_id)
+        costs.tell_unpriced(fields)
         for totals in over:
             budgets.tell(totals, self.context, self.trace, self.call_id, self.settings)
 

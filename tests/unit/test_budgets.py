@@ -87,6 +87,12 @@ class TestTotals:
             assert llmlog.totals().calls == 1
             assert llmlog.totals().cost_usd == calls.one()["cost_usd"] > 0
 
+    def test_take_no_field_of_the_users_for_a_figure(self, calls: Records) -> None:
+        """A call that knows no input of its own bears the context's field of that name."""
+        with llmlog.request(input_tokens="many", cost_usd="a lot"):
+            list(llmlog.stream(["text"], provider="text"))
+            assert llmlog.totals() == Totals(1, 0, 1, 0.0, True)
+
 
 class TestBudget:
     def test_crossed_is_told_once(self, calls: Records, budgets: Callable[[], list[dict[str, Any]]]) -> None:

@@ -207,7 +207,7 @@ def test_in_a_pipe(folder: pathlib.Path) -> None:
     done = process("-m", "llmlog", "recover", str(folder), env=environment)
     assert done.returncode == 0, done.stderr
     assert [orjson.loads(line)["call_id"][0] for line in done.stdout.splitlines()] == ["a", "b", "c"]
-    assert b"llmlog: 3 calls were lost\n" in done.stderr  # and that a model has no price
+    assert done.stderr.startswith(b"llmlog: 3 calls were lost\n")
     assert b"\x1b" not in done.stdout + done.stderr
 
 
