@@ -89,7 +89,7 @@ class TestTotals:
 
     def test_take_no_field_of_the_users_for_a_figure(self, calls: Records) -> None:
         """A call that knows no input of its own bears the context's field of that name."""
-        with llmlog.request(input_tokens="many", cost_usd="a lot"):
+        with llmlog.request(input_tokens="many"):
             list(llmlog.stream(["text"], provider="text"))
             assert llmlog.totals() == Totals(1, 0, 1, 0.0, True)
 
