@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pathlib
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from timeit import Timer
@@ -26,8 +30,9 @@ def each(label: str, function: Callable[[], Any]) -> None:
 
 
 def main() -> None:
-    from llmlog.costs import cost, warm
+    from llmlog.costs import cost, price, warm
     from llmlog.encodings import _encoder
+    from llmlog.price_tables import load
     from llmlog.tokens import count_text, count_tokens
     from llmlog.usage import Usage
 
@@ -41,16 +46,34 @@ def main() -> None:
     for label, unit in (("'a'", "a"), ("blanks", " "), ("Chinese", "漢"), ("emoji", "😀")):
         text = unit * (1_000_000 // len(unit.encode()))
         once(f"count_text, 1 MB of {label}", lambda text=text: count_text(text, "gpt-4o"))  # type: ignore[misc]
+    for label, unit in (("a letter and a mark", "a\u0301"), ("hyphens", "-"), ("lines of one letter", "a\n")):
+        text = unit * (1_000_000 // len(unit.encode()))
+        once(f"count_text, 1 MB of {label}", lambda text=text: count_text(text, "gpt-4o"))  # type: ignore[misc]
     once("count_text, 1 MB of prose", lambda: count_text(PROSE * 650, "gpt-4o"))
     usage = Usage(1000, 200, 100)
+    all_buckets = Usage(9000, 200, 1000, 3000, 100, cache_write_1h_tokens=1000, web_searches=2)
+    table = load({"models": {"gpt-4o*": {"input": 2.5, "output": 10, "service_tiers": {"flex": {"discount": 0.5}}}}})
     each("cost, a price that was looked up", lambda: cost(usage, "gpt-4o", provider="openai"))
-    try:
-        from genai_prices import Usage as Theirs
-        from genai_prices import calc_price
-    except ImportError:
-        return
+    each("  cache writes, reasoning, searches", lambda: cost(all_buckets, "claude-opus-5", provider="anthropic"))
+    each("  tiers by size", lambda: cost(usage, "gemini-2.5-pro", provider="google"))
+    each("  the user's table", lambda: price(usage, "gpt-4o", provider="openai", service_tier="flex", table=table))
+    each("  a model without a price", lambda: cost(usage, "no-such-model", provider="openai"))
+    from genai_prices import Usage as Theirs
+    from genai_prices import calc_price
+
     other = Theirs(input_tokens=1000, output_tokens=200, cache_read_tokens=100)
     each("  genai-prices alone", lambda: calc_price(other, "gpt-4o", provider_id="openai"))
+    on_cases()
+
+
+def on_cases() -> None:
+    """The figures that the tests assert on the recorded cases, where they are there and pytest is."""
+    test = pathlib.Path(__file__).resolve().parents[1] / "tests" / "integration" / "test_figures_on_cases.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:randomly", str(test)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False, cwd=test.parents[2]).stdout
+    for line in said.splitlines():
+        if match := re.match(r"\.?(.+): (\S+) of (\d+)", line):
+            print(f"{match[1]:<44}{match[2]:>10} of {match[3]}")
 
 
 if __name__ == "__main__":

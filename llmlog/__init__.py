@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from llmlog.calls import Call, call
     from llmlog.clients import unwrap, wrap
     from llmlog.config import configure, dict_config
-    from llmlog.context import Context, bind, carry, current, request, unbind
+    from llmlog.context import Context, Totals, bind, carry, current, request, totals, unbind
     from llmlog.costs import cost
     from llmlog.events import event
     from llmlog.exceptions import LLMLogError, UsageTypeError, UsageValueError
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     # the request
-    "Context", "bind", "carry", "current", "extract", "inject", "request", "unbind",
+    "Context", "Totals", "bind", "carry", "current", "extract", "inject", "request", "totals", "unbind",
     # its calls
     "AsyncStream", "Call", "Stream", "call", "stream", "unwrap", "wrap",
     # figures
@@ -53,7 +53,7 @@ _HOMES = {
     "calls": ("Call", "call"),
     "clients": ("unwrap", "wrap"),
     "config": ("configure", "dict_config"),
-    "context": ("Context", "bind", "carry", "current", "request", "unbind"),
+    "context": ("Context", "Totals", "bind", "carry", "current", "request", "totals", "unbind"),
     "costs": ("cost",),
     "events": ("event",),
     "exceptions": ("LLMLogError", "UsageTypeError", "UsageValueError"),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from inspect import iscoroutinefunction
 from typing import Any
 
-from llmlog import journal, lifecycle, redaction, settings
+from llmlog import journal, lifecycle, price_tables, redaction, settings
+from llmlog.context import Totals
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 
 __all__ = ["configure", "dict_config"]
@@ -24,6 +27,9 @@ def configure(
     journal: str | os.PathLike[str] | None = _UNSET,
     log_start: bool = _UNSET,
     exit_on_sigterm: bool = _UNSET,
+    prices: str | os.PathLike[str] | Mapping[str, Any] | None = _UNSET,
+    budget_usd: float | Decimal | None = _UNSET,
+    on_budget: Callable[[Totals], object] | None = _UNSET,
 ) -> None:
     """Set llmlog's own options, those that are named; logging itself is not touched.
 
@@ -34,7 +40,10 @@ def configure(
     and `keys`. `journal`: a folder where calls that are open are noted, so that those of a process that is killed are
     recorded by the next one (`llmlog.journal`); None: no journal. `log_start`: a DEBUG record `llm.start` when a call
     starts, to see one that hangs. `exit_on_sigterm`: SIGTERM ends the process as `sys.exit()` does, unless the
-    application or its server has a handler of its own. UsageTypeError or UsageValueError for anything else, and then
+    application or its server has a handler of its own. `prices`: your own price table over genai-prices', a TOML or
+    JSON file or a mapping (`llmlog.price_tables`). `budget_usd`: what one request may cost; its first call over it
+    logs a WARNING `llm.budget`, and calls `on_budget` with the request's `Totals`; no stream is broken by it. Each of
+    the three is taken back by None. UsageTypeError or UsageValueError for anything else, and then
     nothing is changed.
     """
     chosen: dict[str, Any] = {}
@@ -54,6 +63,14 @@ def configure(
             if not isinstance(name, str) or not isinstance(model, str):
                 raise UsageTypeError(f"deployments maps names to models, got {shown(name)}: {shown(model)}")
         chosen["deployments"] = dict(deployments)
+    if prices is not _UNSET:
+        chosen["prices"] = None if prices is None else price_tables.load(prices)
+    if budget_usd is not _UNSET:
+        chosen["budget_usd"] = _budget(budget_usd)
+    if on_budget is not _UNSET:
+        if not (on_budget is None or callable(on_budget)) or iscoroutinefunction(on_budget):
+            raise UsageTypeError(f"on_budget is a plain function or None, got {shown(on_budget)}")
+        chosen["on_budget"] = on_budget
     redactor = None if redaction is _UNSET else _redactor(redaction)
     if exit_on_sigterm is not _UNSET:
         lifecycle.exit_on_sigterm(exit_on_sigterm)
@@ -62,6 +79,16 @@ def configure(
     if redactor is not None:
         _redact_with(redactor)
     settings.change(**chosen)
+
+
+def _budget(given: Any) -> float | None:
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, (int, float, Decimal)):
+        raise UsageTypeError(f"budget_usd is a number of US dollars or None, got {shown(given)}")
+    if not 0 <= given < float("inf"):
+        raise UsageValueError(f"budget_usd is a number of US dollars from 0, got {shown(given)}")
+    return float(given)
 
 
 def _redactor(option: Any) -> redaction.Redactor:

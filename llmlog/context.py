@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mappi
 from contextvars import ContextVar
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import MappingProxyType, TracebackType
-from typing import Any, Protocol, TypeVar, cast, overload
+from typing import Any, NamedTuple, Protocol, TypeVar, cast, overload
 
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.semconv import attribute_name
@@ -25,11 +25,14 @@ __all__ = [
     "Context",
     "RequestScope",
     "RequestState",
+    "Totals",
     "bind",
     "carry",
     "current",
+    "enter",
     "new_id",
     "request",
+    "totals",
     "unbind",
 ]
 
@@ -65,35 +68,66 @@ class Left(Protocol):
     def settle(self, *, deferred: bool) -> None: ...
 
 
+class Totals(NamedTuple):
+    """What the ended calls of one request come to, those of the requests inside it included."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    """US dollars, of the calls whose price is known."""
+    cost_partial: bool = False
+    """Whether the price of any is not known, or only in part: the cost is a lower bound."""
+
+
 class RequestState:
     """What one request has run up so far, shared by all its contexts. Figures of nested requests count in outer ones.
 
-    `calls` ended calls; `input_tokens`, `output_tokens` and `cost_usd` (float, US dollars) as far as they are known;
-    `disconnected`: whether the client has hung up, as the middleware saw it.
+    `totals` of its ended calls; `disconnected`: whether the client has hung up, as the middleware saw it. `part`: it
+    goes on with the request around it, under the same id.
     """
 
-    __slots__ = ("calls", "closed", "cost_usd", "disconnected", "input_tokens", "left", "output_tokens", "parent",
-                 "passed_over", "restores")  # fmt: skip
+    __slots__ = ("_over_budget", "closed", "disconnected", "left", "parent", "part", "passed_over", "restores",
+                 "totals")  # fmt: skip
 
-    def __init__(self, parent: RequestState | None = None) -> None:
+    def __init__(self, parent: RequestState | None = None, *, part: bool = False) -> None:
         self.parent = parent
-        self.calls = 0
-        self.input_tokens = 0
-        self.output_tokens = 0
-        self.cost_usd = 0.0
+        self.part = part
+        self.totals = Totals()
         self.disconnected = False
         self.closed = False
         self.left: dict[str, Left] = {}  # by call_id
         self.passed_over = False
         self.restores: Context | None = None
+        self._over_budget = False
 
-    def add(self, *, input_tokens: int = 0, output_tokens: int = 0, cost_usd: float = 0.0) -> None:
-        """Count one ended call."""
+    def add(
+        self,
+        *,
+        input_tokens: int = 0,
+        output_tokens: int = 0,
+        cost_usd: float | None = None,
+        cost_partial: bool = False,
+        budget_usd: float | None = None,
+    ) -> bool:
+        """Count one ended call; a cost of None is not known. Whether this one took the request over its budget."""
         with _adding:
-            self.calls += 1
-            self.input_tokens += input_tokens
-            self.output_tokens += output_tokens
-            self.cost_usd += cost_usd
+            while True:
+                old = self.totals
+                new = Totals(
+                    old.calls + 1,
+                    old.input_tokens + input_tokens,
+                    old.output_tokens + output_tokens,
+                    round(old.cost_usd + (cost_usd or 0.0), 12),  # sums of floats gather dust, and budgets are round
+                    old.cost_partial or cost_partial or cost_usd is None,
+                )
+                if self.totals is old:  # a signal's handler, in this thread, may have added a call meanwhile
+                    self.totals = new
+                    break
+            if budget_usd is None or self.part or self._over_budget or self.totals.cost_usd <= budget_usd:
+                return False
+            self._over_budget = True
+            return True
 
     def close(self, *, deferred: bool = False) -> None:
         """The request is over: settle the streams whose loop was left. `deferred` where nothing may be logged now."""
@@ -171,6 +205,20 @@ def current() -> Context:
     return _current.get()
 
 
+def enter(context: Context) -> None:
+    """Have `context` be the current one, in a copy of Python's own context that is thrown away afterwards."""
+    _current.set(context)
+
+
+def totals() -> Totals:
+    """What the ended calls of the current request come to so far; of none, where there is no request.
+
+    A call counts when its record is made: one with a long text and no usage of the provider's a moment after its end.
+    """
+    state = _current.get().request
+    return Totals() if state is None else state.totals
+
+
 def bind(**fields: Any) -> None:
     """Add fields to the current context: from here on every record of this request bears them."""
     now = _current.get()
@@ -198,7 +246,8 @@ class RequestScope:
         outer = _current.get()
         request_id = self._request_id or outer._fields.get("request_id") or new_id()
         parent = outer.request
-        state = RequestState(None if parent is None or parent.closed else parent)
+        around = None if parent is None or parent.closed else parent
+        state = RequestState(around, part=around is not None and request_id == outer._fields.get("request_id"))
         return Context({**outer._fields, "request_id": request_id, **self._fields}, state)
 
     def __enter__(self) -> Context:

@@ -1,38 +1,26 @@
-"""What a call cost, in US dollars: genai-prices' dated tables, as installed, with no network.
+"""What a call cost, in US dollars: the user's own price table over genai-prices' dated ones, with no network.
 
 A price that is not known is None, never 0. One that is known in part is a lower bound, and says so.
 """
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from llmlog import settings
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
+from llmlog.faults import notice
+from llmlog.price_tables import PriceTable, provider_id, vendor_of
+from llmlog.rates import BUCKETS, EXACT, Price, Prices, Rates, multiplied
 from llmlog.usage import Usage
 
-if TYPE_CHECKING:
-    from genai_prices.types import ModelPrice, PriceCalculation, TieredPrices
-
-__all__ = ["Price", "cost", "price", "warm"]
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What one call cost."""
-
-    amount: Decimal
-    """US dollars."""
-    source: str
-    """The price table and its version."""
-    partial: bool = False
-    """Something that costs could not be priced: the amount is a lower bound."""
+__all__ = ["Price", "cost", "of_record", "price", "warm"]
 
 
 def cost(
@@ -41,15 +29,16 @@ def cost(
     *,
     provider: str | None = None,
     at: datetime | None = None,
+    service_tier: str | None = None,
 ) -> Decimal | None:
     """The cost of `usage` in US dollars, or None where the price of the model is unknown.
 
-    at: when the call was made (a naive time is UTC); None is now. provider: whose prices; None goes by the
-    model's name.
+    `provider`: whose prices; None goes by the model's name. `at`: when the call was made (a naive time is UTC); None
+    is now. `service_tier`: the one that the response names, such as "flex" or "batch".
     """
     if isinstance(model, str):
         model = settings.current().deployments.get(model, model)
-    found = price(usage, model, provider=provider, at=at)
+    found = price(usage, model, provider=provider, at=at, service_tier=service_tier)
     return None if found is None else found.amount
 
 
@@ -60,240 +49,212 @@ def price(
     provider: str | None = None,
     at: datetime | None = None,
     service_tier: str | None = None,
+    inference_geo: str | None = None,
+    also: Sequence[str] = (),
+    table: PriceTable | None = None,
 ) -> Price | None:
-    """The same as a `Price`, which knows its source. service_tier: the one that the response names."""
-    counts = _counts(usage)
-    for name, value in (("model", model), ("provider", provider), ("service_tier", service_tier)):
-        if value is not None and not isinstance(value, str):
-            raise UsageTypeError(f"{name} must be a str or None, not {shown(value)}")
+    """The same as a `Price`, which knows its source.
+
+    `inference_geo`: where Anthropic says that it ran the model. `also`: other names of the model, such as the one that
+    was asked for: the user's table may have it under any of them. `table`: that table; None: the configured one.
+    """
+    if not isinstance(usage, Usage):
+        usage = _usage(usage)
+    if not {type(model), type(provider), type(service_tier), type(inference_geo)} <= _TEXT_OR_NONE:
+        for name, value in (("model", model), ("provider", provider), ("service_tier", service_tier),
+                            ("inference_geo", inference_geo)):  # fmt: skip
+            if value is not None and not isinstance(value, str):
+                raise UsageTypeError(f"{name} is text or None, got {shown(value)}")
     if at is None:
         minute = int(time.time() // 60)
     elif isinstance(at, datetime):
         minute = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() // 60)
     else:
-        raise UsageTypeError(f"at must be a datetime or None, not {shown(at)}")
+        raise UsageTypeError(f"at is a datetime or None, got {shown(at)}")
     if not model:
         return None
-    rates = _rates(model, provider, service_tier, minute)
-    if rates is None or (counts.input is None and counts.output is None):
+    names = (model, *also)
+    rates = _rates(names, provider, service_tier, inference_geo, minute, table or settings.current().prices)
+    return None if rates is None else rates.price(usage)
+
+
+def of_record(record: Mapping[str, Any], *, table: PriceTable | None = None) -> Price | None:
+    """What the call of a summary record cost, by the usage, the model, the tier and the time that stand in it.
+
+    A record that bears no usage, or has no time, or is of a model without a price, has None.
+    """
+    if str(record.get("cost_source")).startswith(FREE):
+        return Price(Decimal(0), FREE)
+    try:
+        at = datetime.fromisoformat(str(record.get("timestamp")))
+        usage = Usage(**{name: record.get(name) for name in Usage.__slots__})
+    except (ValueError, TypeError):  # another program's line
         return None
-    with localcontext(_CONTEXT):
-        amount = rates.amount(counts)
-    return None if amount is None else Price(amount, rates.source, rates.partial(counts))
+    options = {name: record.get(name) for name in ("provider", "service_tier", "inference_geo")}
+    known = {name: value for name, value in options.items() if isinstance(value, str)}
+    names = models(record.get("model"), record.get("response_model"), settings.current().deployments)
+    return price(usage, names[0], also=names[1:], at=at, table=table, **known) if names else None
+
+
+FREE = "not billed: the request was refused"
+"""The source of a cost of nothing: the provider answered with an HTTP error instead of working."""
+
+
+def models(asked: Any, answered: Any, deployments: Mapping[str, str]) -> list[str]:
+    """The names to look a price up by, in turn: a deployment's model, the one that answered, the one asked for."""
+    named = deployments.get(asked, asked) if isinstance(asked, str) else None
+    names = (named, answered) if named != asked else (answered, named)
+    return list(dict.fromkeys(name for name in names if isinstance(name, str) and name))
+
+
+def tell_unpriced(record: Mapping[str, Any]) -> None:
+    """Say once for each model, on stderr, that its calls have no cost, or only a lower bound of one."""
+    counted = "input_tokens" in record or record.get("output_tokens")
+    model = record.get("response_model") or record.get("model")
+    if not isinstance(model, str) or not counted or (len(_told) >= _MOST_TOLD and model not in _told):
+        return
+    by = f" of {provider}" if (provider := record.get("provider")) else ""
+    hint = "configure(prices=...) can give one"
+    if "cost_usd" not in record:
+        _told.add(model)
+        notice(f"no price: {model}", f"no price is known for model {model!r}{by}: its calls have no cost; {hint}")
+    elif record.get("cost_partial") and "total_tokens" in record:  # else it is a count that is missing, not a price
+        _told.add(model)
+        what = f"not all that a call of model {model!r}{by} used has a price in {record.get('cost_source')}"
+        notice(f"part of a price: {model}", f"{what}: the cost of some calls is a lower bound; {hint}")
+
+
+_MOST_TOLD = 100  # names of models may be anything: deployments of a tenant, fine-tunes
+_told: set[str] = set()
 
 
 def warm() -> None:
     """Load the price tables (some 150 ms, for a background thread), so that no call has to."""
-    _rates("gpt-4o", "openai", None, int(time.time() // 60))
+    _rates(("gpt-4o",), "openai", None, None, int(time.time() // 60), None)
 
 
-# Usage --------------------------------------------------------------------------------------------
-
-_NAMES = tuple(field.name for field in fields(Usage))
-_CONTEXT = Context(prec=28, rounding=ROUND_HALF_EVEN)  # whatever the application has made of its own
+_TEXT_OR_NONE = {str, type(None)}
 
 
-class _Counts(NamedTuple):
-    input: int | None
-    output: int | None
-    read: int
-    write: int
-    reasoning: int
-    input_audio: int = 0
-    output_audio: int = 0
-    input_image: int = 0
-    output_image: int = 0
+def _usage(given: Any) -> Usage:
+    if not isinstance(given, Mapping):
+        raise UsageTypeError(f"usage is a Usage or a mapping with its names, got {shown(given)}")
+    if unknown := [name for name in given if name not in Usage.__slots__]:
+        raise UsageValueError(f"usage has no {shown(unknown[0])}; it has {', '.join(Usage.__slots__)}")
+    return Usage(**given)
 
 
-def _counts(usage: Usage | Mapping[str, int | None]) -> _Counts:
-    if isinstance(usage, Usage):
-        given = [getattr(usage, name) for name in _NAMES]
-    elif isinstance(usage, Mapping):
-        if unknown := [name for name in usage if name not in _NAMES]:
-            raise UsageValueError(f"usage has no {shown(unknown[0])}; it has {', '.join(_NAMES)}")
-        given = [usage.get(name) for name in _NAMES]
-    else:
-        raise UsageTypeError(f"usage must be a Usage or a mapping with its names, not {shown(usage)}")
-    for place, count in enumerate(given):
-        if count is None:
-            continue
-        if not isinstance(count, int) or isinstance(count, bool):
-            raise UsageTypeError(f"{_NAMES[place]} must be an int or None, not {shown(count)}")
-        if count < 0:
-            raise UsageValueError(f"{_NAMES[place]} must not be negative: {count}")
-    tokens, output, *parts = given
-    return _Counts(tokens, output, *(part or 0 for part in parts))
+# Looking a price up -------------------------------------------------------------------------------
 
-
-# Prices -------------------------------------------------------------------------------------------
-
-# Our names and OpenTelemetry's -> genai-prices' ids. Others stand for themselves.
-_PROVIDERS = {
-    "openai": "openai",
-    **dict.fromkeys(
-        ("azure", "azure_openai", "azure_ai", "azure.ai.openai", "azure.ai.inference",
-         "az.ai.openai", "az.ai.inference"), "azure"),
-    **dict.fromkeys(
-        ("google", "gemini", "vertex", "vertex_ai", "gcp.gemini", "gcp.vertex_ai", "gcp.gen_ai"), "google"),
-    **dict.fromkeys(("bedrock", "aws.bedrock", "bedrock_agent", "amazon", "aws"), "aws"),
-    **dict.fromkeys(("mistral", "mistral_ai"), "mistral"),
-    **dict.fromkeys(("x_ai", "xai", "x-ai"), "x-ai"),
-    **dict.fromkeys(("moonshot", "moonshot_ai"), "moonshotai"),
-    **dict.fromkeys(("together", "together_ai"), "together"),
-    **dict.fromkeys(("fireworks", "fireworks_ai"), "fireworks"),
-    **{name: name for name in ("anthropic", "cohere", "deepseek", "groq", "openrouter", "perplexity")},
-}  # fmt: skip
-
-
-def _provider_id(provider: str) -> str:
-    name = provider.strip().lower()
-    return _PROVIDERS.get(name, name)
-
-
-def _references(model: str, provider: str | None) -> list[tuple[str, str | None]]:
-    """The (model, provider) to look for, in turn: as given; then what a prefix of the model's name says."""
-    own = None if provider is None else _provider_id(provider)
-    found = [(model, own)]
-    head, slash, rest = model.partition("/")
-    if slash and rest:
-        said = _PROVIDERS.get(head.lower())
-        if said and own in (None, said):
-            found.append((rest, said))
-        elif head == "models":  # as Gemini's API has it
-            found.append((rest, own))
-    elif own is None and model.lower().startswith(("ft:", "text-embedding-")):
-        found.append((model, "openai"))
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Rates:
-    """The prices of one model at one time, ready to be used."""
-
-    source: str
-    table: ModelPrice
-    linear: bool
-    """Whether `_linear` gives genai-prices' own answer, ten times faster."""
-
-    def amount(self, counts: _Counts) -> Decimal | None:
-        read_and_write = counts.read + counts.write
-        tokens = read_and_write if counts.input is None else counts.input
-        output = counts.reasoning if counts.output is None else counts.output
-        if read_and_write > tokens or counts.reasoning > output:
-            return None  # a usage that cannot be
-        known = counts._replace(input=tokens, output=output)
-        linear = self.linear and not (
-            counts.input_audio or counts.output_audio or counts.input_image or counts.output_image
-        )
-        return _linear(self.table, known) if linear else _by_genai_prices(self.table, known)
-
-    def partial(self, counts: _Counts) -> bool:
-        """Whether the amount lacks something: a count that is not known, a bucket that has no price."""
-        priced = vars(self.table).get
-        return any(
-            (count is None and priced(key) is not None) or (bool(count) and priced(key) is None)
-            for key, count in (
-                ("input_mtok", counts.input),
-                ("output_mtok", counts.output),
-                ("input_audio_mtok", counts.input_audio),  # dearer than text; an image mostly costs the same
-                ("output_audio_mtok", counts.output_audio),
-            )
-        )
+_AT_A_SURCHARGE = ("priority", "fast")
+_US_ONLY = Decimal("1.1")
+"""What Anthropic multiplies each price by, from these models on, where they may run in the United States only."""
+_US_ONLY_FOR = re.compile(r"claude-([a-z]+)-(4-[6-9]|[5-9])")
 
 
 @lru_cache(maxsize=1024)
-def _rates(model: str, provider: str | None, tier: str | None, minute: int) -> _Rates | None:
+def _rates(
+    names: tuple[str, ...],
+    provider: str | None,
+    tier: str | None,
+    geo: str | None,
+    minute: int,
+    table: PriceTable | None,
+) -> Rates | None:
     """Look a price up. The key holds all that it depends on: it changes with the date and the time of day."""
+    tier = tier and tier.lower()
+    own = None if provider is None else provider_id(provider)
+    entry = table.find(names, own, minute) if table is not None else None
+    if entry is not None and entry.stands_alone:
+        return entry.rates(tier)
+    on_terms = entry is None or tier not in entry.service_tiers
+    for name in names:
+        if found := _by_genai_prices(name, own, tier if on_terms else None, minute):
+            break
+    else:
+        return None
+    prices, source, partial = found
+    if geo == "us" and own in (None, "anthropic") and _US_ONLY_FOR.search(name.lower()):
+        prices = multiplied(prices, _US_ONLY)
+    return Rates(prices, source, partial=partial) if entry is None else entry.rates(tier, over=(prices, source))
+
+
+_BUCKETS = {
+    "input_mtok": "input",
+    "output_mtok": "output",
+    "cache_read_mtok": "cache_read",
+    "cache_write_mtok": "cache_write",
+    "cache_write_1h_mtok": "cache_write_1h",
+    "output_reasoning_mtok": "reasoning",
+    "cache_audio_read_mtok": "cache_audio_read",
+    "cache_image_read_mtok": "cache_image_read",
+    **{f"{bucket}_mtok": bucket for bucket in BUCKETS if bucket.startswith(("input_", "output_"))},
+}
+"""genai-prices' names -> ours, for a million tokens."""
+_FEES = {"web_searches_kcount": "web_search", "requests_kcount": "request"}
+"""For a thousand."""
+
+
+def _by_genai_prices(
+    model: str, provider: str | None, tier: str | None, minute: int
+) -> tuple[Prices, str, bool] | None:
+    """The model's prices, the table's name and version, and whether the tier has no price though it costs more."""
     from genai_prices import Usage as AnyUsage
     from genai_prices import __version__, calc_price
 
     at = datetime.fromtimestamp(minute * 60, UTC)
-    context: dict[str, str] | None = {"service_tier": tier} if tier else None
-    if tier == "batch":
-        context = {"processing": "batch"}
     for name, owner in _references(model, provider):
         try:
-            found: PriceCalculation = calc_price(
-                AnyUsage(), name, provider_id=owner, genai_request_timestamp=at, price_context=context
+            found = calc_price(
+                AnyUsage(),
+                name,
+                provider_id=owner,
+                genai_request_timestamp=at,
+                price_context=_TERMS.get(tier, {"service_tier": tier}) if tier else None,
             )
         except Exception:  # LookupError: unknown; anything else is a table that cannot be used
             continue
         if owner is not None and found.provider.id != owner:
             continue  # it takes any provider whose name has a known one in it
-        table = found.model_price
-        if not any(value is not None for value in vars(table).values()):
+        given = {name: price for name, price in vars(found.model_price).items() if price is not None}
+        if not given:
             return None
+        prices = {bucket: _steps(given[key], 0) for key, bucket in _BUCKETS.items() if key in given}
+        prices |= {fee: _steps(given[key], -3) for key, fee in _FEES.items() if key in given}
         updated = found.auto_update_timestamp
         source = f"genai-prices {__version__}" + (f" of {updated:%Y-%m-%d}" if updated else "")
-        return _Rates(source, table, _is_linear(table))
+        variants = [
+            variant.when.values()
+            for variant in getattr(found.model, "price_variants", None) or ()
+            if variant.constraint is None or variant.constraint.active(at)
+        ]
+        dearer = tier in _AT_A_SURCHARGE and not any(tier in when for when in variants)
+        return prices, source, dearer
     return None
 
 
-def _by_genai_prices(table: ModelPrice, counts: _Counts) -> Decimal | None:
-    from genai_prices import Usage as AnyUsage
-
-    try:
-        return table.calc_price(
-            AnyUsage(
-                input_tokens=counts.input,
-                output_tokens=counts.output,
-                cache_read_tokens=counts.read or None,
-                cache_write_tokens=counts.write or None,
-                output_reasoning_tokens=counts.reasoning or None,
-                input_audio_tokens=counts.input_audio or None,
-                output_audio_tokens=counts.output_audio or None,
-                input_image_tokens=counts.input_image or None,
-                output_image_tokens=counts.output_image or None,
-            )
-        )["total_price"]
-    except Exception:  # a usage or a table that it refuses
-        return None
+_TERMS = {"batch": {"processing": "batch"}, "fast": {"service_tier": "fast", "speed": "fast"}}
+"""What genai-prices calls a tier, where it is not a `service_tier`."""
 
 
-_MILLION = Decimal(1_000_000)
+def _references(model: str, provider: str | None) -> list[tuple[str, str | None]]:
+    """The (model, provider) to look for, in turn: as given; then what a prefix of the model's name says."""
+    found = [(model, provider)]
+    head, slash, rest = model.partition("/")
+    if slash and rest:
+        said = vendor_of(head)
+        if said and provider in (None, said):
+            found.append((rest, said))
+        elif head == "models":  # as Gemini's API has it
+            found.append((rest, provider))
+    elif provider is None and model.lower().startswith(("ft:", "text-embedding-")):
+        found.append((model, "openai"))
+    return found
 
 
-def _linear(table: ModelPrice, counts: _Counts) -> Decimal:
-    """The same sum by hand: each token at the price of its kind, or of what that kind is a part of."""
-    prices: dict[str, Any] = vars(table)
-    tokens, output = counts.input or 0, counts.output or 0
-    total = Decimal(0)
-    for key, count, within_input in (
-        ("cache_read_mtok", counts.read, True),
-        ("cache_write_mtok", counts.write, True),
-        ("output_reasoning_mtok", counts.reasoning, False),
-    ):
-        if count and (rate := prices.get(key)) is not None:
-            total += _rate(rate, counts.input) * count
-            if within_input:
-                tokens -= count
-            else:
-                output -= count
-    if tokens and (rate := prices.get("input_mtok")) is not None:
-        total += _rate(rate, counts.input) * tokens
-    if output and (rate := prices.get("output_mtok")) is not None:
-        total += _rate(rate, counts.input) * output
-    return total / _MILLION
-
-
-def _rate(rate: Decimal | TieredPrices, tokens: int | None) -> Decimal:
-    if isinstance(rate, Decimal):
-        return rate
-    price = rate.base
-    for tier in rate.tiers:  # in ascending order; the highest that is crossed is the price of all
-        if (tokens or 0) > tier.start:
-            price = tier.price
-    return price
-
-
-def _is_linear(table: ModelPrice) -> bool:
-    """Whether `_linear` may be used for this model: it agrees with genai-prices below and above each tier."""
-    starts = {tier.start for rate in vars(table).values() for tier in getattr(rate, "tiers", ())}
-    with localcontext(_CONTEXT):
-        for tokens in (100_003, *(edge for start in starts for edge in (start, start + 1))):
-            probe = _Counts(tokens, 7919, min(tokens // 3, 1009), min(tokens // 3, 10_007), 499)
-            for counts in (probe, probe._replace(read=0, write=0, reasoning=0)):
-                theirs = _by_genai_prices(table, counts)
-                if theirs is None or abs(_linear(table, counts) - theirs) > Decimal("1e-15"):
-                    return False
-    return True
+def _steps(price: Any, shift: int) -> list[tuple[int, Decimal]]:
+    """One of genai-prices' prices, which may have tiers by the size of the input."""
+    if isinstance(price, Decimal):
+        return [(0, EXACT.scaleb(price, shift))]
+    steps = [(0, price.base), *((tier.start, tier.price) for tier in price.tiers)]
+    return [(above, EXACT.scaleb(each, shift)) for above, each in steps]

@@ -19,15 +19,18 @@ from functools import lru_cache
 from gzip import decompress
 from importlib import import_module
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from llmlog import settings
+from llmlog import images, settings
 from llmlog.exceptions import UsageTypeError, shown
 
 if TYPE_CHECKING:
     from tiktoken import Encoding
 
 __all__ = ["Family", "count", "family_of"]
+
+
+_AS_GPT_4O = images.tiles(85, 170)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +58,26 @@ class Family:
     parallel_call: int = 15
     answer: int = 0
     """What an answer's usage has beyond its text."""
-    typescript: bool = True
-    """Whether the tools are read as TypeScript; otherwise as JSON."""
+    tools_as: Literal["typescript", "json", "compact json"] = "typescript"
+    """How the tools are read."""
+    role: bool = True
+    """Whether a role is a word; otherwise it is one of the tokens of `message`."""
+    image: images.Tokens = _AS_GPT_4O
+    """The tokens of an image by its size and detail."""
 
 
 _O200K = Family(exact_text=True, exact_chat=True)
 _CL100K = replace(_O200K, encoding="cl100k_base")
 _REASONING = replace(_O200K, reply=2, call=13, response_tools=8)
-_CLAUDE = Family(factor=1.1, message=4, system=-5, tools=520, call=20, parallel_call=20, typescript=False)
+_CLAUDE = Family(factor=1.1, message=4, system=-5, tools=520, call=20, parallel_call=20, tools_as="json")
 
 # The first pattern found in the name (lower case, without the path and the ft: before it) decides.
 _FAMILIES: tuple[tuple[str, Family], ...] = (
-    (r"claude-(opus-4-[7-9]|(opus|sonnet|haiku)-[5-9])", replace(_CLAUDE, factor=1.4)),
+    (r"claude-(opus-4-[7-9]|[a-z]+-[5-9])", replace(_CLAUDE, factor=1.4)),
     (r"claude-(3|(sonnet|opus)-4-(2025|0))", replace(_CLAUDE, tools=350)),
     (r"claude", _CLAUDE),
-    (r"gemini|gemma", Family(factor=1.05, message=0, reply=0)),
+    (r"gemini|gemma", Family(factor=1.05, message=0, reply=0, tools=0, tools_as="compact json", role=False)),
+    (r"deepseek", Family(message=1, reply=2, role=False)),
     (r"mi[sx]tral|ministral|codestral|magistral|devstral", Family(factor=1.2)),
     (r"llama", Family(factor=1.03)),
     (r"nova-", Family(factor=1.05)),
@@ -83,6 +91,7 @@ _FAMILIES: tuple[tuple[str, Family], ...] = (
     ),
     (r"^gpt-5\.", replace(_REASONING, tools=90, answer=3)),
     (r"^gpt-5(?![a-z0-9])", replace(_REASONING, tools=90, answer=9)),
+    (r"^gpt-[6-9]", replace(_REASONING, exact_text=False, exact_chat=False, tools=90, answer=3)),
     (r"^o[34](?![a-z0-9])", replace(_REASONING, answer=13)),
     (r"^(gpt-4o|gpt-4\.[15]|chatgpt-4o)(?![a-z0-9])", _O200K),
     (r"^gpt-3\.?5-turbo-0301", replace(_CL100K, message=4, name=-1)),
@@ -91,6 +100,26 @@ _FAMILIES: tuple[tuple[str, Family], ...] = (
     (r"^(text|code)-(davinci|curie|babbage|ada|cushman)|^(davinci|curie|babbage|ada|gpt-?2)$",
      Family(encoding="cl100k_base")),
 )  # fmt: skip
+
+
+# The same for images. Where documentation and recorded requests differ (the small GPT-5 models), the latter hold.
+_IMAGES: tuple[tuple[str, images.Tokens], ...] = (
+    (r"claude-(opus-4-[7-9]|[a-z]+-[5-9])", images.claude(2576, 4784)),
+    (r"claude", images.claude(1568, 1600)),
+    (r"gemini-[3-9]", images.at_most(1120)),
+    (r"gemini|gemma", images.gemini),
+    (r"^gpt-4o-mini", images.tiles(2833, 5667)),
+    (r"^gpt-4\.1-mini", images.patches(1.62, 1536)),
+    (r"^gpt-4\.1-nano", images.patches(2.46, 1536)),
+    (r"^o4-mini", images.patches(1.72, 1536)),
+    (r"^gpt-5.*mini", images.patches(1.2, 1536)),
+    (r"^gpt-5.*nano", images.patches(1.5, 1536)),
+    (r"^gpt-5\.[23](?!\d)", images.patches(1, 1536)),
+    (r"^gpt-(5\.[4-9]|[6-9])", images.patches(1, 2500, 2048)),
+    (r"^gpt-5", images.tiles(70, 140)),
+    (r"^o[13](?![a-z0-9])", images.tiles(75, 150)),
+    (r"^computer-use", images.tiles(65, 129)),
+)
 
 
 def family_of(model: str | None, deployments: Mapping[str, str] | None) -> Family:
@@ -111,6 +140,12 @@ def family_of(model: str | None, deployments: Mapping[str, str] | None) -> Famil
 @lru_cache(maxsize=512)
 def _family(model: str) -> Family:
     name = model.strip().lower().rpartition("/")[2].removeprefix("openai.").removeprefix("ft:")
+    family = _text_family(name)
+    image = next((image for pattern, image in _IMAGES if re.search(pattern, name)), family.image)
+    return replace(family, image=image)
+
+
+def _text_family(name: str) -> Family:
     for pattern, family in _FAMILIES:
         if re.search(pattern, name):
             return family

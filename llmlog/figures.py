@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from llmlog import costs, tokens
 from llmlog.answers import Answer, Text
 from llmlog.prompts import Prompt
-from llmlog.providers.base import Provider
+from llmlog.providers.base import Provider, fields_of, text_in
 from llmlog.settings import Settings
 from llmlog.usage import Usage
 
@@ -53,7 +54,7 @@ def figures(
     usage = reader.usage(answer.usage) if answer.usage is not None else None
     source = "provider"
     if usage is None:
-        output = None if unread else _count_output(answer, counted_as)
+        output = None if unread else _count_output(answer, prompt, counted_as)
         usage, source = Usage(_count_input(prompt, counted_as), output), "estimated"
     elif usage.input_tokens is None or usage.output_tokens is None or not answer.finished():
         completed = _completed(usage, answer, prompt, counted_as)
@@ -63,28 +64,39 @@ def figures(
     if source != "provider" and not _all_kept(answer, prompt):
         fields["usage_extrapolated"] = True
     if refused:
-        fields.update(cost_usd=0.0, cost_source="not billed: the request was refused")
+        fields.update(cost_usd=0.0, cost_source=costs.FREE)
     elif usage.input_tokens is not None or usage.output_tokens:
-        fields.update(_cost(usage, provider, (counted_as, named), answer.service_tier))
+        fields.update(_cost(usage, provider, costs.models(model, answer.model, settings.deployments), answer, settings))
     return fields
 
 
-def _cost(
-    usage: Usage, provider: str | None, models: tuple[str | None, ...], service_tier: str | None
-) -> dict[str, Any]:
+def _cost(usage: Usage, provider: str | None, models: list[str], answer: Answer, settings: Settings) -> dict[str, Any]:
     at = datetime.fromtimestamp(time.time(), UTC)
-    for model in dict.fromkeys(models):
-        if model and (price := costs.price(usage, model, provider=provider, at=at, service_tier=service_tier)):
-            fields = {"cost_usd": float(price.amount), "cost_source": price.source}
-            return {**fields, "cost_partial": True} if price.partial else fields
-    return {}
+    geo = text_in(fields_of(answer.usage).get("inference_geo"))  # Anthropic's usage says it
+    where = geo if geo not in ("", "not_available") else None
+    if not models:
+        return {"inference_geo": where}
+    found = costs.price(
+        usage,
+        models[0],
+        also=models[1:],
+        provider=provider,
+        at=at,
+        service_tier=answer.service_tier,
+        inference_geo=where,
+        table=settings.prices,
+    )
+    if found is None:
+        return {"inference_geo": where}
+    fields: dict[str, Any] = {"cost_usd": float(found.amount), "cost_source": found.source}
+    return {**fields, "cost_partial": found.partial or None, "inference_geo": where}
 
 
 def _completed(usage: Usage, answer: Answer, prompt: Prompt, model: str | None) -> Usage:
     """What an unfinished stream has told so far may be a placeholder: more was delivered than it says."""
     output = usage.output_tokens
     if output is None or not answer.finished():
-        output = max(output or 0, _count_output(answer, model))
+        output = max(output or 0, _count_output(answer, prompt, model))
     input_tokens = usage.input_tokens if usage.input_tokens is not None else _count_input(prompt, model)
     return replace(usage, input_tokens=input_tokens, output_tokens=output)
 
@@ -100,18 +112,21 @@ def _count_input(prompt: Prompt, model: str | None) -> int | None:
     return int(tokens.count_tokens(prompt.input, model, tools=prompt.tools, deployments={}))
 
 
-def _count_output(answer: Answer, model: str | None) -> int:
+def _count_output(answer: Answer, prompt: Prompt, model: str | None) -> int:
     total = 0
+    offered = prompt.tools or (isinstance(prompt.input, Mapping) and prompt.input.get("tools"))
+    with_tools = bool(offered) and not answer.tool_calls
     whole = answer.finished()  # what a model adds around its answer comes at the answer's end
     for place, text in enumerate(_texts(answer)):
         if kept := str(text):
-            counted = tokens.count_text(kept, model, answer=whole and place == 0, deployments={})
+            ended = whole and place == 0
+            counted = tokens.count_text(kept, model, answer=ended, with_tools=with_tools, deployments={})
             total += counted if len(kept) == len(text) else round(counted * len(text) / len(kept))
         else:
             total += tokens.by_size(text.nbytes)
-    return total + sum(
-        int(tokens.count_text(call.name, model, deployments={})) for call in answer.tool_calls.values() if call.name
-    )
+    names = [call.name for call in answer.tool_calls.values() if call.name]
+    total += sum(int(tokens.count_text(name, model, deployments={})) for name in names)
+    return total + tokens.around_calls(len(names), model)
 
 
 def _texts(answer: Answer) -> list[Text]:

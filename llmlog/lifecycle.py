@@ -14,7 +14,7 @@ import weakref
 from types import FrameType
 from typing import Self
 
-from llmlog import context, journal, records, worker
+from llmlog import budgets, context, costs, journal, records, worker
 from llmlog.context import RequestState, new_id
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.faults import fault
@@ -144,15 +144,13 @@ class Life(Facts):
                       "call_id": self.call_id, "ended_by": ending.by}  # fmt: skip
         # Its error's traceback holds the frames of the application, and they hold the stream.
         self.ending = ending._replace(error=None, around=())
-        for state in ending.around:
-            state.add(
-                input_tokens=fields.get("input_tokens", 0),
-                output_tokens=fields.get("output_tokens", 0),
-                cost_usd=fields.get("cost_usd", 0.0),
-            )
+        over = budgets.add(fields, ending.around, self.settings)
         records.emit(records.CALLS, level, message, fields, created=ending.created)
         self._reported = True
         journal.ended(self.call_id)
+        costs.tell_unpriced(fields)
+        for totals in over:
+            budgets.tell(totals, self.context, self.trace, self.call_id, self.settings)
 
     def left(self) -> None:
         """The loop was left; the stream may still be held, and gone on with. Safe in a finaliser."""

@@ -27,6 +27,12 @@ class Settings:
     """Azure's deployment name -> the model behind it."""
     log_start: bool = False
     """Whether each call logs a DEBUG record when it starts."""
+    prices: Any = None
+    """The user's own price table (`llmlog.price_tables.PriceTable`), over genai-prices'; None: there is none."""
+    budget_usd: float | None = None
+    """What one request may cost before it is told; None: any sum."""
+    on_budget: Callable[[Any], object] | None = None
+    """What to call then, with the request's totals (`llmlog.Totals`)."""
     clock: Callable[[], float] = time.perf_counter
     """Seconds, for everything that is measured; tests put their own here."""
 

@@ -6,18 +6,17 @@ all else; the count says which.
 
 from __future__ import annotations
 
-import inspect
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
-from llmlog import encodings
+from llmlog import encodings, images
+from llmlog.declarations import as_json, function_in, get, mapping, namespace, schema_of
 from llmlog.encodings import Family, family_of
 from llmlog.exceptions import UsageTypeError, shown
 
-__all__ = ["TokenCount", "count_tokens", "count_text"]
+__all__ = ["TokenCount", "around_calls", "by_size", "count_text", "count_tokens"]
 
 
 class TokenCount(int):
@@ -58,15 +57,20 @@ def count_tokens(
     model: str | None,
     *,
     tools: Sequence[Any] | None = None,
+    response_format: Any = None,
     deployments: Mapping[str, str] | None = None,
 ) -> TokenCount:
     """Count what `model` is sent, or answers.
 
     content: a text; the messages of a chat, or the input items of a response, as dicts or an SDK's objects; a
-    list of texts (or of token ids) for an embedding. tools: the definitions sent along. deployments: Azure's
-    deployment name -> model; None: those given to `configure()`. An unknown model, or None, is an estimate.
+    list of texts (or of token ids) for an embedding; or a whole request as a dict, of whichever API, with its
+    instructions, tools and format inside. tools: the definitions sent along. response_format: the format asked for,
+    where it is a JSON schema. deployments: Azure's deployment name -> model; None: those given to `configure()`.
+    An unknown model, or None, is an estimate.
     """
     family = family_of(model, deployments)
+    if _is_request(content):
+        content, tools, response_format = _of_request(content, tools, response_format)
     if tools is not None and (not isinstance(tools, Sequence) or isinstance(tools, (str, bytes, bytearray))):
         raise UsageTypeError(f"tools must be a list of tool definitions, not {shown(tools)}")
     tally = _Tally(family)
@@ -80,21 +84,63 @@ def count_tokens(
         raise UsageTypeError(f"content must be a text or a list of messages, not {shown(content)}")
     if tools:
         tally.tools(tools)
+    if schema := schema_of(response_format):
+        tally.exact = False
+        tally.text(schema)
+        tally.framing += 2
     return tally.total()
 
 
+_INPUTS = ("messages", "contents", "input")
+_INSTRUCTIONS = ("system", "instructions", "system_instruction", "systemInstruction")
+
+
+def _is_request(content: Any) -> bool:
+    if not isinstance(content, Mapping) or "role" in content or "type" in content:
+        return False
+    return any(name in content for name in _INPUTS)
+
+
+def _of_request(request: Mapping[str, Any], tools: Any, response_format: Any) -> tuple[Any, Any, Any]:
+    """The messages of a whole request, its tools and its format."""
+    content = next(request[name] for name in _INPUTS if name in request)
+    messages = list(content) if isinstance(content, (list, tuple)) else [{"role": "user", "content": content}]
+    for name in _INSTRUCTIONS:
+        if instructions := request.get(name):
+            held = get(instructions, "parts")
+            messages.insert(0, {"role": "system", "content": instructions if held is None else held})
+    if tools is None:
+        tools = request.get("tools") or request.get("functions") or get(request.get("toolConfig"), "tools")
+    if response_format is None:
+        held = [get(request.get(name), "format") for name in ("text", "output_config")]  # OpenAI's, Anthropic's
+        response_format = request.get("response_format") or next(filter(None, held), None)
+    return messages, tools if isinstance(tools, (list, tuple)) else None, response_format
+
+
 def count_text(
-    text: str, model: str | None, *, answer: bool = False, deployments: Mapping[str, str] | None = None
+    text: str,
+    model: str | None,
+    *,
+    answer: bool = False,
+    with_tools: bool = False,
+    deployments: Mapping[str, str] | None = None,
 ) -> TokenCount:
     """Count a plain text: the short way for an answer that has ended.
 
-    answer: add what the provider's usage has for an answer beyond its text (some, with reasoning models).
+    answer: add what the provider's usage has for an answer beyond its text: some, with reasoning models, and one more
+    where tools were offered and the model answered in words (with_tools).
     """
     family = family_of(model, deployments)
     count, whole = encodings.count(text, family.encoding)
-    more = family.answer if answer else 0
+    more = family.answer + (with_tools and family.exact_text) if answer else 0
     exact = family.exact_text and whole and not more
     return TokenCount(math.ceil(count * family.factor) + more, exact=exact, encoding=family.encoding)
+
+
+def around_calls(number: int, model: str | None) -> int:
+    """What the usage of an answer has for so many calls of tools, beside their names and arguments."""
+    family = family_of(model, {})
+    return number * (family.call if number == 1 else family.parallel_call)
 
 
 def by_size(nbytes: int) -> int:
@@ -108,8 +154,13 @@ _BYTES_PER_TOKEN = 4.5  # the median of the answers recorded here, by o200k; fou
 # Adding up ----------------------------------------------------------------------------------------
 
 _MEDIA = re.compile(r"image|audio|video|file|document|inline_?data", re.I)
-_IMAGE, _IMAGE_LOW = 765, 85  # one of 1024 x 1024, in high and in low detail
-_KEYS = ("text", "refusal", "thinking", "content", "parts", "output", "input", "arguments", "summary")
+_DOCUMENT = 765
+"""What a document or a recording is taken for, whose content would have to be read to be counted."""
+_KEYS = (
+    "text", "refusal", "thinking", "content", "parts", "output", "input", "arguments", "summary",
+    "functionCall", "functionResponse", "toolUse", "toolResult", "args", "response", "json",
+)  # fmt: skip
+_VALUES = ("input", "arguments", "args", "response", "json")
 
 
 class _Tally:
@@ -151,41 +202,42 @@ class _Tally:
             self.exact &= self.family.exact_chat
 
     def message(self, item: Any) -> None:
-        kind = _get(item, "type")
+        kind = get(item, "type")
         if kind == "function_call":
             return self.calls([item])
         if kind == "reasoning":  # taken out again by the server, as far as its usage tells
             self.exact = False
             return None
-        role = _get(item, "role")
+        role = get(item, "role")
         if kind == "function_call_output":
             role = "tool"
         if not isinstance(role, str):
             self.exact = False
             role = ""
         self.framing += self.family.message
-        self.text(role)
+        if self.family.role:
+            self.text(role)
         if role in ("system", "developer"):
             self.system = True
             self.framing += self.family.system
-        content = _get(item, "content")
+        content = get(item, "content")
         if content is None:
-            parts = _get(item, "parts")
-            content = _get(item, "output") if parts is None else parts
+            parts = get(item, "parts")
+            content = get(item, "output") if parts is None else parts
         self.text("".join(self.pieces(content)))
         self.exact &= role != "tool"
         for key in ("refusal", "name"):
-            value = _get(item, key)
+            value = get(item, key)
             if isinstance(value, str) and value:
                 self.exact = False
                 self.text(value)
                 # A name that only repeats the role is not sent twice.
                 self.framing += (self.family.name - (value == role)) if key == "name" else 0
-        calls = _get(item, "tool_calls")
+        calls = get(item, "tool_calls")
         if isinstance(calls, (list, tuple)) and calls:
             self.framing -= self.family.message + 1  # `calls` counts the message that holds them
             self.calls(calls)
-        elif (call := _get(item, "function_call")) is not None:
+        elif (call := get(item, "function_call")) is not None:
             self.framing -= self.family.message + 1
             self.calls([call])
         return None
@@ -196,13 +248,13 @@ class _Tally:
         family = self.family
         self.framing += family.message + 1
         for call in calls:
-            function = _get(call, "function")
+            function = get(call, "function")
             function = call if function is None else function
             self.framing += family.call if len(calls) == 1 else family.parallel_call
             for key in ("name", "arguments", "input"):
-                value = _get(function, key)
+                value = get(function, key)
                 if value is not None:
-                    self.text(value if isinstance(value, str) else _json(value))
+                    self.text(value if isinstance(value, str) else as_json(value))
 
     def pieces(self, content: Any, depth: int = 0) -> Iterator[str]:
         """The text in a message's content, whatever its shape."""
@@ -212,136 +264,89 @@ class _Tally:
             for part in content:
                 yield from self.pieces(part, depth)
         elif content is not None:
-            kind = _get(content, "type")
-            text = _get(content, "text")
+            kind = get(content, "type")
+            text = get(content, "text")
             if isinstance(text, str):
                 self.exact &= kind in ("text", "input_text", "output_text")
                 yield text
                 return
             self.exact = False
+            if kind == "document" and get(source := get(content, "source"), "type") == "text":  # Anthropic's
+                yield from self.pieces(get(source, "data"), depth + 1)
+                return
             if (isinstance(kind, str) and _MEDIA.search(kind)) or _has_media(content):
-                low = _get(_get(content, "image_url"), "detail") == "low" or _get(content, "detail") == "low"
-                self.framing += _IMAGE_LOW if low else _IMAGE
+                self.framing += self.media(content)
                 return
             if kind in ("tool_use", "tool_result", "function_call"):
                 self.framing += self.family.call
-            if isinstance(name := _get(content, "name"), str):
+            if isinstance(name := get(content, "name"), str):
                 yield name
             for key in _KEYS:
-                value = _get(content, key)
-                if isinstance(value, Mapping) and key in ("input", "arguments"):
-                    yield _json(value)
+                value = get(content, key)
+                if isinstance(value, Mapping) and key in _VALUES:
+                    yield as_json(value)
                 elif value is not None and depth < 20:
                     yield from self.pieces(value, depth + 1)
+
+    def media(self, part: Any) -> int:
+        """An image by its size and the detail asked for; anything else by what it is taken for."""
+        held = [part, *(found for name in _HOLDERS if (found := get(part, name)) is not None)]
+        held += [
+            found for each in held[1:] for name in ("source", "image_url") if (found := get(each, name)) is not None
+        ]
+        data = [each for one in held for each in (one, *(get(one, name) for name in _DATA)) if _is_data(each)]
+        detail = next((each for one in held if isinstance(each := get(one, "detail"), str)), "auto")
+        size = next((size for each in data if (size := images.size_of(each))), None)
+        if size is None and not self.is_image(part, held):
+            mime = next((each for one in held for name in _MIMES if isinstance(each := get(one, name), str)), "")
+            text = next(
+                (each for each in data if isinstance(each, str) and (mime or each[5:]).startswith("text/")), None
+            )
+            return _DOCUMENT if text is None else by_size(len(text) * 3 // 4)
+        return self.family.image(size or images.UNKNOWN, detail)
+
+    def is_image(self, part: Any, held: Sequence[Any]) -> bool:
+        """Whether a part whose data is not here is an image, by its type."""
+        said = [get(part, "type"), *(get(one, name) for one in held for name in _MIMES)]
+        named = any(get(part, name) is not None for name in ("image", "image_url"))
+        return named or any(isinstance(each, str) and "image" in each for each in said)
 
     def tools(self, tools: Sequence[Any]) -> None:
         self.exact = False
         try:
-            definitions = [_mapping(tool) for tool in tools]
-            if self.family.typescript:
-                functions = [each for tool in definitions if (each := _function(tool))]
+            definitions = [mapping(tool) for tool in tools]
+            definitions = [each for tool in definitions for each in tool.get("functionDeclarations") or [tool]]
+            if self.family.tools_as == "typescript":
+                functions = [each for tool in definitions if (each := function_in(tool))]
                 if not functions:
                     return
-                self.text(_namespace(functions))
+                self.text(namespace(functions))
                 # The namespace is part of the system message; without one, it makes one.
                 if all("function" not in tool for tool in definitions):
                     self.framing += self.family.response_tools
                 else:
                     self.framing += self.family.tools - (self.family.message + 1 if self.system else 0)
             else:
-                self.text(_json(definitions))
+                if self.family.tools_as == "compact json":  # Google's own tools are not in what is counted
+                    definitions = [each for each in definitions if function_in(each)]
+                self.text(as_json(definitions, (",", ":") if self.family.tools_as == "compact json" else None))
                 self.framing += self.family.tools
         except Exception:  # a schema that holds itself, an object whose attributes raise
             pass
 
 
 def _is_message(item: Any) -> bool:
-    return isinstance(item, Mapping) or _get(item, "role") is not None or _get(item, "type") is not None
+    return isinstance(item, Mapping) or get(item, "role") is not None or get(item, "type") is not None
+
+
+_HOLDERS = ("image_url", "source", "inlineData", "inline_data", "fileData", "file_data", "image", "file", "document")
+_DATA = ("url", "data", "bytes", "file_data", "image_url")
+_MIMES = ("media_type", "mime_type", "mimeType")
+
+
+def _is_data(value: Any) -> bool:
+    return isinstance(value, (str, bytes, bytearray, memoryview)) and len(value) > 20
 
 
 def _has_media(part: Any) -> bool:
     return isinstance(part, Mapping) and any(isinstance(key, str) and _MEDIA.search(key) for key in part)
-
-
-def _get(item: Any, key: str) -> Any:
-    """`item`'s value for `key`: a mapping's, or an object's attribute; else None."""
-    try:
-        return item.get(key) if isinstance(item, Mapping) else getattr(item, key, None)
-    except Exception:
-        return None
-
-
-def _mapping(item: Any) -> Mapping[str, Any]:
-    """A mapping, or an object of an SDK as one."""
-    if isinstance(item, Mapping):
-        return item
-    dump = getattr(item, "model_dump", None)
-    dumped = dump() if callable(dump) else getattr(item, "__dict__", None)
-    return dumped if isinstance(dumped, Mapping) else {}
-
-
-def _json(value: Any) -> str:
-    try:
-        return json.dumps(value, ensure_ascii=False, default=_mapping)
-    except Exception:  # it holds itself, or an odd key
-        return ""
-
-
-def _function(tool: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The function that a definition, of Chat Completions, of Responses or a bare one, describes."""
-    function = tool.get("function", tool)
-    return function if isinstance(function, Mapping) and isinstance(function.get("name"), str) else None
-
-
-def _namespace(functions: Sequence[Mapping[str, Any]]) -> str:
-    """Function definitions as the model reads them: declarations in a TypeScript namespace."""
-    lines = ["namespace functions {", ""]
-    for function in functions:
-        schema = function.get("parameters") or function.get("input_schema") or {}
-        lines += _comment(function)
-        fields = _fields(schema)
-        title = f" // {schema['title']}\n" if isinstance(schema.get("title"), str) else ""
-        signature = f"(_: {title}{{\n{fields}\n}})" if fields else "()"
-        lines += [f"type {function['name']} = {signature} => any;", ""]
-    return "\n".join([*lines, "} // namespace functions"])
-
-
-def _fields(schema: Mapping[str, Any]) -> str:
-    required = schema.get("required") or ()
-    lines = []
-    for name, field in (schema.get("properties") or {}).items():
-        if not isinstance(field, Mapping):
-            field = {}
-        if isinstance(field.get("title"), str):
-            lines.append(f"// {field['title']}")
-        lines += _comment(field)
-        default = f" // default: {_json(field['default'])}" if "default" in field else ""
-        lines.append(f"{name}{'' if name in required else '?'}: {_type(field)},{default}")
-    return "\n".join(lines)
-
-
-def _comment(schema: Mapping[str, Any]) -> list[str]:
-    description = schema.get("description")
-    return [f"// {inspect.cleandoc(description)}"] if isinstance(description, str) and description else []
-
-
-def _type(schema: Any) -> str:
-    """A JSON schema as a TypeScript type."""
-    if not isinstance(schema, Mapping):
-        return "any"
-    if "enum" in schema:
-        return " | ".join(map(_json, schema["enum"]))
-    for key in ("anyOf", "oneOf"):
-        if key in schema:
-            return " | ".join(map(_type, schema[key]))
-    kind = schema.get("type")
-    if isinstance(kind, (list, tuple)):
-        return " | ".join(_type({**schema, "type": each}) for each in kind)
-    if kind == "array":
-        return f"{_type(schema.get('items'))}[]"
-    if kind == "object" or "properties" in schema:
-        fields = _fields(schema)
-        return f"{{\n{fields}\n}}" if fields else "object"
-    if kind in ("integer", "number"):
-        return "number"
-    return kind if kind in ("string", "boolean", "null") else "any"

@@ -1,4 +1,4 @@
-"""How many tokens one call used, in one meaning for every provider."""
+"""How much one call used, in one meaning for every provider: tokens, and what is charged beside them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ class Usage:
     """Counts of tokens. None means not known; 0 means that there were none.
 
     `input_tokens` includes the cached ones (`cache_read_tokens`, `cache_write_tokens`), `output_tokens` includes
-    the reasoning ones, and each those of its audio and images, whatever a provider's own way of counting is.
-    UsageTypeError or UsageValueError for what is no count.
+    the reasoning ones, and each those of its audio, images and video, whatever a provider's own way of counting is.
+    `cache_write_1h_tokens` are those of the written ones that are kept for an hour, `cache_audio_read_tokens` and
+    `cache_image_read_tokens` those of the read ones that are audio and images. `web_searches` counts no tokens: it is
+    how many the provider made and charges for. UsageTypeError or UsageValueError for what is no count.
     """
 
     input_tokens: int | None = None
@@ -28,6 +30,12 @@ class Usage:
     output_audio_tokens: int | None = None
     input_image_tokens: int | None = None
     output_image_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
+    cache_audio_read_tokens: int | None = None
+    cache_image_read_tokens: int | None = None
+    input_video_tokens: int | None = None
+    output_video_tokens: int | None = None
+    web_searches: int | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -194,6 +194,8 @@ def _read_usage_so_far(answer: Answer, usage: Any) -> None:
     answer.usage = {**(answer.usage or {}), **told}
     if tier := text_in(told.get("service_tier")):
         answer.service_tier = tier
+    if told.get("speed") == "fast":  # the fast mode has prices of its own, as a tier has
+        answer.service_tier = "fast"
 
 
 def read_usage(raw: Any) -> Usage | None:
@@ -206,6 +208,7 @@ def read_usage(raw: Any) -> Usage | None:
     fresh, output = count(fields.get("input_tokens")), count(fields.get("output_tokens"))
     if fresh is None and output is None:
         return None
+    written_1h = count(fields_of(fields.get("cache_creation")).get("ephemeral_1h_input_tokens"))
     read, written = count(fields.get("cache_read_input_tokens")), count(fields.get("cache_creation_input_tokens"))
     return Usage(
         input_tokens=None if fresh is None else fresh + (read or 0) + (written or 0),
@@ -213,6 +216,8 @@ def read_usage(raw: Any) -> Usage | None:
         cache_read_tokens=read,
         cache_write_tokens=written,
         reasoning_tokens=count(fields_of(fields.get("output_tokens_details")).get("thinking_tokens")),
+        cache_write_1h_tokens=written_1h,
+        web_searches=count(fields_of(fields.get("server_tool_use")).get("web_search_requests")),
     )
 
 

@@ -266,8 +266,8 @@ def test_totals_of_a_request(calls: Records) -> None:
         with llmlog.request():
             list(llmlog.stream(answer("a", "b"), model="gpt-4o-mini"))
     assert outer.request is not None
-    assert (outer.request.calls, outer.request.input_tokens, outer.request.output_tokens) == (2, 18, 3)
-    assert outer.request.cost_usd == pytest.approx((18 * 0.15 + 3 * 0.6) / 1e6)
+    assert outer.request.totals[:3] == (2, 18, 3)
+    assert outer.request.totals.cost_usd == pytest.approx((18 * 0.15 + 3 * 0.6) / 1e6)
     assert len(calls.all()) == 2
 
 

@@ -298,7 +298,7 @@ def test_what_ends_with_an_inner_request_counts_in_the_outer_one(calls: Records)
                 break
         assert outer.request is not None
     calls.all()
-    assert outer.request.calls == 2
+    assert outer.request.totals.calls == 2
 
 
 def test_left_out_of_order() -> None:

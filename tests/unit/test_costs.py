@@ -6,19 +6,23 @@ import decimal
 import itertools
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
 import genai_prices
 import pytest
+from conftest import chunk
 from genai_prices import calc_price, data_snapshot
 from genai_prices.types import ConditionalPrice, TimeOfDateConstraint
 
+import llmlog
 from llmlog import costs, settings
-from llmlog.costs import Price, cost, price
+from llmlog.costs import Price, cost, of_record, price
 from llmlog.exceptions import UsageTypeError, UsageValueError
+from llmlog.price_tables import load
+from llmlog.testing import Captured
 from llmlog.usage import Usage
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -120,9 +124,16 @@ class TestCost:
             assert cost(USAGE, model, provider=provider, at=NOON) is None
 
     def test_is_none_for_a_usage_that_cannot_be(self) -> None:
-        """More cached than sent, or more reasoning than answered, has no cost."""
+        """More cached than sent, or more of it kept for an hour than written, has no cost."""
         assert cost(Usage(10, 10, cache_read_tokens=11), "gpt-4o", at=NOON) is None
-        assert cost(Usage(10, 10, reasoning_tokens=11), "gpt-4o", at=NOON) is None
+        strange = Usage(10, 10, cache_write_tokens=2, cache_write_1h_tokens=3)
+        assert cost(strange, "claude-sonnet-5", at=NOON) is None
+
+    def test_is_partial_where_the_reasoning_was_not_counted_in(self) -> None:
+        """More reasoning than answered: what was answered has its price, and the rest is not known."""
+        found = price(Usage(10, 10, reasoning_tokens=11), "gpt-4o", at=NOON)
+        assert found is not None
+        assert (found.amount, found.partial) == (cost(Usage(10, 10), "gpt-4o", at=NOON), True)
         assert cost(Usage(), "gpt-4o", at=NOON) is None
 
     def test_of_nothing_is_zero(self) -> None:
@@ -211,7 +222,7 @@ class TestEveryModel:
         compared = 0
         for provider in data_snapshot.get_snapshot().providers:
             for model in provider.models:
-                rates = costs._rates(model.id, provider.id, None, int(NOON.timestamp() // 60))
+                rates = costs._rates((model.id,), provider.id, None, None, int(NOON.timestamp() // 60), None)
                 if rates is None:
                     continue
                 for usage in ((12_345, 678, 0, 0, 0), (312_345, 1678, 4000, 5000, 321)):
@@ -339,3 +350,136 @@ class TestLoading:
         first = cost(USAGE, "gpt-4o", provider="openai", at=NOON)
         monkeypatch.setattr(genai_prices, "calc_price", None)
         assert cost(USAGE, "gpt-4o", provider="openai", at=NOON + timedelta(seconds=59)) == first
+
+
+class TestOfRecord:
+    RECORD: Mapping[str, Any] = {
+        "timestamp": "2026-06-01T12:00:00.000000Z",
+        "provider": "openai",
+        "model": "gpt-4o",
+        "response_model": "gpt-4o-2024-08-06",
+        "input_tokens": 1000,
+        "output_tokens": 100,
+        "total_tokens": 1100,
+        "cost_usd": 99.0,
+    }
+
+    def test_is_what_its_usage_cost_then(self) -> None:
+        """By the figures, the model, the tier and the time that stand in it, whatever cost does."""
+        found = of_record(self.RECORD)
+        assert found == price(USAGE, "gpt-4o", provider="openai", at=NOON)
+        tier = {**self.RECORD, "model": "o3", "service_tier": "priority", "timestamp": "2026-11-01T00:00:00Z"}
+        later = datetime(2026, 11, 1, tzinfo=UTC)
+        expected = price(USAGE, "gpt-4o", provider="openai", at=later, service_tier="priority")
+        assert of_record(tier) == expected
+
+    def test_may_be_by_another_table(self) -> None:
+        """A new table, for the same usage."""
+        found = of_record(self.RECORD, table=load({"name": "x", "version": "1", "models": {"gpt-4o*": {"input": 1}}}))
+        assert found == Price(Decimal("0.001"), "x 1", partial=True)
+
+    def test_of_a_refused_request_is_nothing(self) -> None:
+        """It was not billed, whatever was counted."""
+        found = of_record({**self.RECORD, "cost_source": "not billed: the request was refused"})
+        assert found is not None
+        assert found.amount == 0
+
+    @pytest.mark.parametrize(
+        "record",
+        [
+            {},
+            {"timestamp": "2026-06-01T12:00:00Z", "model": "gpt-4o"},
+            {**RECORD, "timestamp": None},
+            {**RECORD, "input_tokens": "many"},
+            {**RECORD, "model": 5, "response_model": None},
+            {**RECORD, "model": "no-such-model", "response_model": "no-such-model"},
+        ],
+    )
+    def test_of_what_cannot_be_priced_is_none(self, record: dict[str, Any]) -> None:
+        """No usage, no time, no model with a price: a file may hold any line."""
+        assert of_record(record) is None
+
+
+class TestRecords:
+    """What a summary record says of its cost."""
+
+    def test_has_its_tier_in_the_price(self, calls: Captured) -> None:
+        """Anthropic's fast mode has prices of its own, and its cache for an hour too; searches are charged each."""
+        usage = {
+            "input_tokens": 10,
+            "cache_creation_input_tokens": 300,
+            "cache_creation": {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 200},
+            "server_tool_use": {"web_search_requests": 2},
+            "output_tokens": 20,
+            "speed": "fast",
+            "service_tier": "standard",
+        }
+        message = {"type": "message", "role": "assistant", "model": "claude-opus-5", "content": [], "usage": usage,
+                   "stop_reason": "end_turn"}  # fmt: skip
+        with llmlog.call(provider="anthropic", model="claude-opus-5") as call:
+            call.finish(message)
+        record = calls.one()
+        assert (record["service_tier"], record["cache_write_1h_tokens"], record["web_searches"]) == ("fast", 200, 2)
+        expected = theirs(
+            "claude-opus-5", "anthropic", datetime.now(UTC), {"speed": "fast"}, input_tokens=310, output_tokens=20,
+            cache_write_tokens=300, cache_write_1h_tokens=200, web_searches=2,
+        )  # fmt: skip
+        assert record["cost_usd"] == float(expected)
+
+    def test_has_the_place_in_the_price(self, calls: Captured) -> None:
+        """Anthropic charges a tenth more where the model may run in the United States only."""
+        for geo in ("us", "not_available", "global"):
+            usage = {"input_tokens": 1000, "output_tokens": 0, "inference_geo": geo}
+            with llmlog.call(provider="anthropic", model="claude-opus-5") as call:
+                call.finish({"type": "message", "role": "assistant", "content": [], "usage": usage})
+        us, unknown, anywhere = calls.all()
+        assert (us["inference_geo"], anywhere["inference_geo"]) == ("us", "global")
+        assert "inference_geo" not in unknown
+        assert us["cost_usd"] == pytest.approx(1.1 * anywhere["cost_usd"])
+        assert unknown["cost_usd"] == anywhere["cost_usd"]
+
+    def test_has_the_users_price_under_either_name(self, calls: Captured) -> None:
+        """A provider answers with the name of a snapshot; the table has the name that was asked for, or a pattern."""
+        usage = {"prompt_tokens": 1_000_000, "completion_tokens": 0, "total_tokens": 1_000_000}
+        for names in ({"gpt-4o-mini": {"input": 7}}, {"*": {"input": 9}, "gpt-4o-mini-2024-07-18": {"input": 7}}):
+            llmlog.configure(prices={"models": names})
+            chunks = [chunk("a"), chunk(finish="stop"), {**chunk(), "choices": [], "usage": usage}]
+            list(llmlog.stream(chunks, provider="openai", model="gpt-4o-mini"))
+        assert [record["response_model"] for record in calls.all()] == ["gpt-4o-mini-2024-07-18"] * 2
+        assert [record["cost_usd"] for record in calls.all()] == [7.0, 7.0]
+
+    def test_with_a_count_that_is_not_known_tells_nothing(
+        self, calls: Captured, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A lower bound for want of a count is no matter of prices."""
+        llmlog.configure(prices={"models": {"never-told": {"input": 1, "output": 1}}})
+        list(llmlog.stream(["a"], provider="text", model="never-told"))
+        assert calls.one()["cost_partial"] is True
+        assert "price" not in capsys.readouterr().err
+
+    def test_without_a_price_is_told_once_for_each_model(
+        self, calls: Captured, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """On stderr, beside the records, which have no cost."""
+        for model in ("told-once", "told-too", "told-once"):
+            list(llmlog.stream(["a"], provider="text", model=model))
+        said = capsys.readouterr().err.splitlines()
+        assert [line.split("'")[1] for line in said if "no price is known" in line] == ["told-once", "told-too"]
+        assert not any("cost_usd" in record for record in calls.all())
+
+    def test_with_a_price_for_a_part_is_told_once(self, calls: Captured, capsys: pytest.CaptureFixture[str]) -> None:
+        """A bucket that costs, and has no price, is no bucket that costs nothing."""
+        llmlog.configure(prices={"models": {"told-in-part": {"input": 1}}})
+        for _ in range(2):
+            list(llmlog.stream(["a"], provider="text", model="told-in-part", input="hi"))
+        assert capsys.readouterr().err.count("the cost of some calls is a lower bound") == 1
+        assert [record["cost_partial"] for record in calls.all()] == [True, True]
+
+    def test_with_a_tier_that_has_no_price_is_a_lower_bound(self) -> None:
+        """Priority costs more than the standard tier; how much is not known here."""
+        found = price(USAGE, "gpt-4", provider="openai", at=NOON, service_tier="priority")
+        assert found is not None
+        assert found.partial
+        flex = price(USAGE, "gpt-4", provider="openai", at=NOON, service_tier="flex")
+        assert flex is not None
+        assert not flex.partial

@@ -16,7 +16,8 @@ ROOT = pathlib.Path(llmlog.__file__).parent
 # A module imports only what stands above it, or an earlier sibling of its own folder.
 LAYERS = [
     "_version", "exceptions", "faults", "settings", "semconv", "usage", "plain", "context", "propagation",
-    "encodings", "tokens", "costs", "answers", "providers.base", "providers.openai", "providers.responses",
+    "images", "encodings", "declarations", "tokens", "rates", "price_tables", "costs", "answers",
+    "providers.base", "providers.openai", "providers.responses",
     "providers.completions", "providers.embeddings", "providers.transcription", "providers.anthropic",
     "providers.google", "providers.google_embeddings", "providers.interactions", "providers.cohere",
     "providers.cohere_v1", "providers.cohere_embeddings", "providers.mistral", "providers.ollama",
@@ -25,8 +26,8 @@ LAYERS = [
     "redaction.places", "redaction.addresses", "redaction.numbers", "redaction.phones", "redaction.births",
     "redaction.ids", "redaction.pairs", "redaction.secrets", "redaction.gate", "redaction.detectors",
     "redaction.options", "redaction.ways", "redaction.engine", "redaction.analysers", "redaction", "worker", "records",
-    "prompts", "captures", "figures", "summary", "recovery", "journal", "lifecycle", "calls", "drivers", "streams",
-    "clients.sending", "clients.bodies", "clients.stainless", "clients.anthropic", "clients.bedrock", "clients.google",
+    "prompts", "captures", "figures", "summary", "recovery", "journal", "budgets", "lifecycle", "calls", "drivers",
+    "streams", "clients.sending", "clients.bodies", "clients.stainless", "clients.anthropic", "clients.bedrock", "clients.google",
     "clients.openai", "clients", "events", "config", "filters", "formatters",
     "handlers.jsonlines", "handlers", "middleware.asgi", "middleware",
     "testing.scripts", "testing.wire", "testing.openai", "testing.anthropic", "testing.chains", "testing.answering",

@@ -59,12 +59,19 @@ SUMMARY = [
     "output_audio_tokens",
     "input_image_tokens",
     "output_image_tokens",
+    "cache_write_1h_tokens",
+    "cache_audio_read_tokens",
+    "cache_image_read_tokens",
+    "input_video_tokens",
+    "output_video_tokens",
+    "web_searches",
     "total_tokens",
     "usage_source",
     "usage_extrapolated",
     "cost_usd",
     "cost_source",
     "cost_partial",
+    "inference_geo",
     "prompt_length",
     "response_length",
     "reasoning_length",
@@ -85,6 +92,14 @@ SUMMARY = [
     "trace_id",
     "span_id",
 ]
+BUDGET = [
+    "budget_usd",
+    "request_calls",
+    "request_input_tokens",
+    "request_output_tokens",
+    "request_cost_usd",
+    "request_cost_partial",
+]
 BASE = [
     "timestamp",
     "level",
@@ -101,14 +116,14 @@ BASE = [
 
 
 def test_every_documented_field_is_in_the_table() -> None:
-    """The summary record's fields and those of every line each have their row."""
-    assert {*SUMMARY, *BASE} <= FIELDS.keys()
+    """The fields of the summary record, of a budget's and of every line each have their row."""
+    assert {*SUMMARY, *BUDGET, *BASE} <= FIELDS.keys()
 
 
 def test_a_field_is_found_under_its_own_name() -> None:
     """The key of a row is its name, and no row was lost to a second one of the same name."""
     assert all(name == field.name for name, field in FIELDS.items())
-    assert len(FIELDS) == len({*SUMMARY, *BASE, "truncated"})
+    assert len(FIELDS) == len({*SUMMARY, *BUDGET, *BASE, "truncated"})
 
 
 @pytest.mark.parametrize("spelling", ["otel", "ecs"])

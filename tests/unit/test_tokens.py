@@ -14,11 +14,11 @@ import time
 from gzip import decompress
 from importlib import resources
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from llmlog import encodings, settings, tokens
+from llmlog import declarations, encodings, settings
 from llmlog.exceptions import UsageTypeError
 from llmlog.tokens import TokenCount, count_text, count_tokens
 
@@ -134,6 +134,12 @@ class TestText:
         assert count_text("hi", "gpt-5-mini", answer=True) == count_text("hi", "gpt-5-mini") + 9
         assert not count_text("hi", "gpt-5-mini", answer=True).exact
         assert count_text("hi", "gpt-4o", answer=True).exact
+
+    def test_of_an_answer_in_words_where_tools_were_offered_has_one_more(self) -> None:
+        """With OpenAI's models; of the text alone it is none."""
+        more = count_text("hi", "gpt-4o", answer=True, with_tools=True)
+        assert (more, more.exact) == (count_text("hi", "gpt-4o") + 1, False)
+        assert count_text("hi", "gpt-4o", with_tools=True) == count_text("hi", "gpt-4o")
 
     def test_of_a_deployment_is_its_models(self) -> None:
         """Azure's deployment name stands for the model that the user's map gives."""
@@ -331,7 +337,7 @@ class TestTools:
 
     def test_are_read_as_typescript(self) -> None:
         """Types, comments, optional fields, defaults and nested objects."""
-        assert tokens._namespace([WEATHER, {"name": "now"}]).splitlines() == [
+        assert declarations.namespace([WEATHER, {"name": "now"}]).splitlines() == [
             "namespace functions {",
             "",
             "// The weather of today.",
@@ -360,6 +366,98 @@ class TestTools:
         assert count_tokens(HELLO, "gpt-4o", tools=[flat]) == count_tokens(HELLO, "gpt-4o", tools=[dumped]) > bare
         assert count_tokens(HELLO, "claude-sonnet-4-5", tools=[anthropic]) > 400
         assert count_tokens(HELLO, "gpt-4o", tools=[{"type": "web_search"}]) == bare
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string"},
+        "size": {"type": "object", "properties": {}, "additionalProperties": False},
+    },
+    "required": ["city"],
+    "additionalProperties": False,
+}
+
+
+class TestFormats:
+    def test_cost_their_schema(self) -> None:
+        """As compact JSON, without what a strict schema says everywhere; in the words of either API."""
+        plain = {**SCHEMA, "properties": {"city": {"type": "string"}, "size": {"type": "object", "properties": {}}}}
+        del plain["additionalProperties"]
+        written = count_text(json.dumps(plain, separators=(",", ":")), "gpt-4o")
+        for asked in (
+            {"type": "json_schema", "json_schema": {"name": "place", "schema": SCHEMA, "strict": True}},
+            {"type": "json_schema", "name": "place", "schema": SCHEMA},
+        ):
+            count = count_tokens(HELLO, "gpt-4o", response_format=asked)
+            assert (count - count_tokens(HELLO, "gpt-4o"), count.exact) == (written + 2, False)
+
+    @pytest.mark.parametrize(
+        "asked", [None, {"type": "text"}, {"type": "json_object"}, {"type": "json_schema"}, str, 5, {"schema": SCHEMA}]
+    )
+    def test_without_a_schema_cost_nothing(self, asked: Any) -> None:
+        """Plain text, any JSON, and what is no format."""
+        assert count_tokens(HELLO, "gpt-4o", response_format=asked) == count_tokens(HELLO, "gpt-4o")
+
+    def test_may_hold_themselves(self) -> None:
+        """A schema that no JSON can be made of is passed over."""
+        schema: dict[str, Any] = {}
+        schema["properties"] = schema
+        asked = {"type": "json_schema", "schema": schema}
+        assert count_tokens(HELLO, "gpt-4o", response_format=asked) >= count_tokens(HELLO, "gpt-4o")
+
+
+class TestRequests:
+    TOOL: ClassVar[dict[str, Any]] = {"type": "function", "function": WEATHER}
+    SYSTEM: ClassVar[dict[str, Any]] = {"role": "system", "content": "Be brief"}
+
+    @pytest.mark.parametrize(
+        "request_",
+        [
+            {"model": "x", "messages": [SYSTEM, *HELLO], "tools": [TOOL]},
+            {"model": "x", "system": "Be brief", "messages": HELLO, "tools": [TOOL]},
+            {"model": "x", "system": [{"type": "text", "text": "Be brief"}], "messages": HELLO, "tools": [TOOL]},
+            {"instructions": "Be brief", "input": HELLO, "tools": [TOOL]},
+            {"instructions": "Be brief", "input": "Hello there", "tools": [TOOL]},
+            {"systemInstruction": {"parts": [{"text": "Be brief"}]}, "contents": "Hello there", "tools": [TOOL]},
+        ],
+    )
+    def test_are_counted_as_a_whole(self, request_: dict[str, Any]) -> None:
+        """With the instructions, the tools and the format that are inside, in the words of each API."""
+        assert count_tokens(request_, "gpt-4o") == count_tokens([self.SYSTEM, *HELLO], "gpt-4o", tools=[self.TOOL])
+
+    def test_have_their_format_in_them(self) -> None:
+        """Chat's `response_format`, and Responses' `text.format`."""
+        asked = {"type": "json_schema", "schema": SCHEMA}
+        expected = count_tokens(HELLO, "gpt-4o", response_format=asked)
+        assert count_tokens({"messages": HELLO, "response_format": asked}, "gpt-4o") == expected
+        assert count_tokens({"input": HELLO, "text": {"format": asked}}, "gpt-4o") == expected
+
+    @pytest.mark.parametrize(
+        "odd", [{"messages": None}, {"input": 5}, {"messages": HELLO, "tools": 5}, {"contents": {}}]
+    )
+    def test_may_be_odd(self, odd: dict[str, Any]) -> None:
+        """What cannot be read is passed over."""
+        assert count_tokens(odd, "gpt-4o") >= 0
+
+    def test_of_gemini_have_no_words_for_roles(self) -> None:
+        """Only the text counts, and the declarations of tools as compact JSON."""
+        asked = {"contents": [{"role": "user", "parts": [{"text": "Hello there"}]}]}
+        assert count_tokens(asked, "gemini-2.5-flash") == count_text("Hello there", "gemini-2.5-flash")
+        tools = [{"functionDeclarations": [WEATHER]}, {"googleSearch": {}}]
+        more = count_tokens({**asked, "tools": tools}, "gemini-2.5-flash") - count_tokens(asked, "gemini-2.5-flash")
+        assert abs(more - count_text(json.dumps([WEATHER], separators=(",", ":")), "gemini-2.5-flash")) <= 1
+
+    def test_count_what_earlier_calls_held(self) -> None:
+        """The arguments of a call and what it gave, in Google's and in Bedrock's words."""
+        for parts in (
+            [{"functionCall": {"name": "get_weather", "args": {"city": "Rome"}}}],
+            [{"functionResponse": {"name": "get_weather", "response": {"sky": "cloudy as ever"}}}],
+            [{"toolUse": {"name": "get_weather", "input": {"city": "Rome"}}}],
+            [{"toolResult": {"content": [{"json": {"sky": "cloudy as ever"}}]}}],
+        ):
+            empty = count_tokens([{"role": "user", "parts": []}], "gemini-2.5-flash")
+            assert count_tokens([{"role": "user", "parts": parts}], "gemini-2.5-flash") >= empty + 5
 
 
 class TestWrongUse:

@@ -1,0 +1,73 @@
+"""What a request may cost: told once when its calls come to more, and left to the application to act upon."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from llmlog import context, records
+from llmlog.context import Context, RequestState, Totals
+from llmlog.faults import fault
+from llmlog.settings import Settings
+
+__all__ = ["add", "tell"]
+
+
+def add(fields: Mapping[str, Any], around: Iterable[RequestState], settings: Settings) -> list[Totals]:
+    """Count an ended call, by the fields of its record, in its requests: the totals of those that it took over.
+
+    A field of the user's that has a figure's name, where the call has none of its own, is no figure.
+    """
+    cost = fields.get("cost_usd")
+    return [
+        state.totals
+        for state in around
+        if state.add(
+            input_tokens=_whole(fields.get("input_tokens")),
+            output_tokens=_whole(fields.get("output_tokens")),
+            cost_usd=cost if isinstance(cost, float) else None,
+            cost_partial=bool(fields.get("cost_partial")),
+            budget_usd=settings.budget_usd,
+        )
+    ]
+
+
+def _whole(count: Any) -> int:
+    return count if isinstance(count, int) else 0
+
+
+def tell(totals: Totals, where: Context, trace: Mapping[str, str], call_id: str, settings: Settings) -> None:
+    """One record, and the application's hook, which runs in the context of the call. Never raises."""
+    fields = {
+        **where.attributes(),
+        **trace,
+        "event": "llm.budget",
+        "record_id": context.new_id(),
+        "call_id": call_id,
+        "budget_usd": settings.budget_usd,
+        "request_calls": totals.calls,
+        "request_input_tokens": totals.input_tokens,
+        "request_output_tokens": totals.output_tokens,
+        "request_cost_usd": totals.cost_usd,
+    }
+    if totals.cost_partial:
+        fields["request_cost_partial"] = True
+    fields.pop("trace_flags", None)
+    at_least = "at least " if totals.cost_partial else ""
+    said = f"request over its budget of ${settings.budget_usd}: {totals.calls} calls, {at_least}${totals.cost_usd:.6f}"
+    records.emit(records.EVENTS, logging.WARNING, said, fields)
+    if settings.on_budget is None:
+        return
+    try:
+        contextvars.copy_context().run(_call, settings.on_budget, totals, where)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        fault("calling on_budget", error)
+
+
+def _call(hook: Any, totals: Totals, where: Context) -> None:
+    context.enter(where)
+    hook(totals)
