@@ -48,7 +48,7 @@ _PROVIDERS = {
          "az.ai.openai", "az.ai.inference"), "azure"),
     **dict.fromkeys(
         ("google", "gemini", "vertex", "vertex_ai", "gcp.gemini", "gcp.vertex_ai", "gcp.gen_ai"), "google"),
-    **dict.fromkeys(("bedrock", "aws.bedrock", "bedrock_agent", "amazon", "aws"), "aws"),
+    **dict.fromkeys(("bedrock", "aws.bedrock", "bedrock_agent", "bedrock_mantle", "amazon", "aws"), "aws"),
     **dict.fromkeys(("mistral", "mistral_ai"), "mistral"),
     **dict.fromkeys(("x_ai", "xai", "x-ai"), "x-ai"),
     **dict.fromkeys(("moonshot", "moonshot_ai"), "moonshotai"),
