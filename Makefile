@@ -56,7 +56,8 @@ $(VENV)-lowest/.dev: setup.cfg pyproject.toml
 	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
 		$$($(PYTHON) -c 'import configparser; c = configparser.ConfigParser(); c.read("setup.cfg"); \
-		print(*[r.replace(">=", "==") for r in c["options"]["install_requires"].split()])')
+		lines = c["options"]["install_requires"].split("\n"); \
+		print(*[r.partition(";")[0].replace(">=", "==") for r in lines if r.strip()])')
 	touch $@
 
 $(VENV)-litellm/.dev: setup.cfg pyproject.toml
