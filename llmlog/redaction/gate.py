@@ -6,8 +6,10 @@ Without google-re2 there is no gate, and each detector finds out for itself.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from llmlog.redaction import births, ids, numbers, phones
 from llmlog.redaction.secrets import SHAPES
@@ -73,6 +75,34 @@ def gate(stems: Iterable[str]) -> Callable[[str], Iterable[int]] | None:
     if re2 is None:
         return None
     names = "|".join(map(re.escape, stems))
+    find, forks = _compiled(names), _forks
+
+    def hits(text: str) -> Iterable[int]:
+        nonlocal find, forks
+        if forks != _forks:
+            _of_parents.append(find)
+            find, forks = _compiled(names), _forks
+        return find(text.encode("utf-8", "replace")) or ()
+
+    return hits
+
+
+# The engine searches without the GIL, under locks of its own. A fork while another thread searches leaves them locked
+# in the child, where nobody ever unlocks them: there a new set is made, and the parent's is never touched again.
+_forks = 0
+_of_parents: list[Any] = []
+
+
+def _after_fork_in_child() -> None:
+    global _forks
+    _forks += 1
+
+
+if re2 is not None and hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _compiled(names: str) -> Callable[[bytes], Any]:
     patterns = {
         **_PATTERNS,
         SHAPE: (r"(?i:bearer|basic) [A-Za-z0-9+/=_.~ \-]{8}", "-----BEGIN ", "curl .*-"),
@@ -89,12 +119,8 @@ def gate(stems: Iterable[str]) -> Callable[[str], Iterable[int]] | None:
     for _, shape in SHAPES:  # behind the others: their numbers follow on
         made.Add(_plain(shape))
     made.Compile()
-    find = made.Match
-
-    def hits(text: str) -> Iterable[int]:
-        return find(text.encode("utf-8", "replace")) or ()
-
-    return hits
+    find: Callable[[bytes], Any] = made.Match
+    return find
 
 
 def _options() -> re2.Options:

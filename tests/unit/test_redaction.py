@@ -340,3 +340,18 @@ def test_names_without_end() -> None:
 def test_what_is_redacted_stays_as_it_is(text: str) -> None:
     """What stands for a secret is no tag whose content would be one."""
     assert redact(text) == text
+
+
+def test_a_child_of_a_fork_has_an_engine_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parent's may be locked for ever there, by a thread that was searching when it was forked."""
+    pytest.importorskip("re2")
+    from llmlog.redaction import gate
+
+    redactor, made, compiled = Redactor(), [], gate._compiled
+    monkeypatch.setattr(gate, "_compiled", lambda names: made.append(names) or compiled(names))
+    assert redactor.text("write to ann@example.com") == "write to <EMAIL>"
+    assert not made
+    monkeypatch.setattr(gate, "_forks", gate._forks + 1)  # as after a fork
+    for _ in range(2):
+        assert redactor.text("write to ann@example.com") == "write to <EMAIL>"
+    assert len(made) == 1
