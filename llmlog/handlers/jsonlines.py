@@ -107,17 +107,24 @@ class JSONLinesHandler(logging.FileHandler):
 
 
 def _ends_torn(opened: io.FileIO) -> bool:
-    """Whether a regular file ends without a newline: a process was killed, or the disk full, in mid-line."""
+    """Whether a regular file ends without a newline: a process was killed, or the disk full, in mid-line.
+
+    A write that is under way shows its half, too. Setting the file's times waits for it, so a file that has not grown
+    since is not being written to.
+    """
     status = os.fstat(opened.fileno())
-    if not stat.S_ISREG(status.st_mode) or not status.st_size:
+    if not stat.S_ISREG(status.st_mode):
         return False
     try:
         with io.FileIO(opened.name, "rb") as file:  # open() is gone when the interpreter ends
             for _ in range(3):
-                file.seek(-1, os.SEEK_END)
-                if file.read(1) == b"\n":
+                size = os.fstat(opened.fileno()).st_size
+                file.seek(max(0, size - 1))
+                if file.read(1) in (b"\n", b""):
                     return False
-                os.utime(opened.fileno())  # waits for a write that is under way, which can be seen half done
+                os.utime(opened.fileno())
+                if os.fstat(opened.fileno()).st_size == size:
+                    return True
     except (OSError, TypeError):  # a file that we may write and not read; a system where utime() wants a name
-        return False
-    return True
+        pass
+    return False  # others are at it, and will see for themselves
