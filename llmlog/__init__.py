@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from llmlog.calls import Call, call
     from llmlog.clients import unwrap, wrap
     from llmlog.config import configure, dict_config
-    from llmlog.context import Context, Totals, bind, carry, current, request, totals, unbind
+    from llmlog.context import Context, bind, current, totals, unbind
     from llmlog.costs import cost
     from llmlog.events import event
     from llmlog.exceptions import LLMLogError, UsageTypeError, UsageValueError
     from llmlog.lifecycle import flush
     from llmlog.propagation import extract, inject
     from llmlog.redaction import redact
+    from llmlog.request_state import Totals
+    from llmlog.scopes import carry, request
     from llmlog.streams import AsyncStream, Stream, stream
     from llmlog.tokens import TokenCount, count_tokens
     from llmlog.usage import Usage
@@ -53,13 +55,15 @@ _HOMES = {
     "calls": ("Call", "call"),
     "clients": ("unwrap", "wrap"),
     "config": ("configure", "dict_config"),
-    "context": ("Context", "Totals", "bind", "carry", "current", "request", "totals", "unbind"),
+    "context": ("Context", "bind", "current", "totals", "unbind"),
     "costs": ("cost",),
     "events": ("event",),
     "exceptions": ("LLMLogError", "UsageTypeError", "UsageValueError"),
     "lifecycle": ("flush",),
     "propagation": ("extract", "inject"),
     "redaction": ("redact",),
+    "request_state": ("Totals",),
+    "scopes": ("carry", "request"),
     "streams": ("AsyncStream", "Stream", "stream"),
     "tokens": ("TokenCount", "count_tokens"),
     "usage": ("Usage",),

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from llmlog import context, records
-from llmlog.context import Context, RequestState, Totals
+from llmlog.context import Context
 from llmlog.faults import fault
+from llmlog.request_state import RequestState, Totals
 from llmlog.settings import Settings
 
 __all__ = ["add", "tell"]

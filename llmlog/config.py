@@ -10,8 +10,8 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 from llmlog import journal, lifecycle, price_tables, redaction, settings
-from llmlog.context import Totals
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
+from llmlog.request_state import Totals
 
 __all__ = ["configure", "dict_config"]
 

@@ -14,11 +14,12 @@ import weakref
 from types import FrameType
 from typing import Self
 
-from llmlog import budgets, context, costs, journal, records, worker
-from llmlog.context import RequestState, new_id
+from llmlog import budgets, costs, journal, records, request_state, worker
+from llmlog.context import new_id
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.faults import fault
 from llmlog.figures import LONG, to_count, warm
+from llmlog.request_state import RequestState
 from llmlog.summary import Ending, Facts, beginning, summary
 
 __all__ = ["Life", "exit_on_sigterm", "flush", "how_it_failed", "how_it_left"]
@@ -278,7 +279,7 @@ def _checkpoint() -> None:
     journal.checkpoint(open_calls())
 
 
-context.on_hang_up.append(_settle_abandoned)
+request_state.on_hang_up.append(_settle_abandoned)
 worker.at_exit.append(_end_all)
 worker.at_start.append(warm)
 worker.at_tick.append(_checkpoint)

@@ -23,8 +23,6 @@ __all__ = ["AsyncStream", "Stream", "stream", "wrapped"]
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-_PACK_EVERY = 24  # chunks
-
 
 class _Wrapper(Driver[T]):
     """What both kinds of stream have in common: they pass for their source, and their end is the call's."""

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 from llmlog.answers import Answer
 from llmlog.captures import captured, cut
-from llmlog.context import NOTHING, Context, RequestState
+from llmlog.context import NOTHING, Context
 from llmlog.faults import fault, notice
 from llmlog.figures import figures
 from llmlog.plain import text_of
 from llmlog.prompts import NO_PROMPT
 from llmlog.providers import UNKNOWN, Provider
 from llmlog.redaction import redact
+from llmlog.request_state import RequestState
 from llmlog.settings import Settings
 from llmlog.wire import Wire
 

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
-from llmlog.context import safe_points
 from llmlog.faults import fault
+from llmlog.request_state import safe_points
 
 __all__ = ["after_exit", "at_exit", "at_start", "at_tick", "drain", "later", "ready", "tick", "wait"]
 

@@ -6,10 +6,12 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from llmlog.context import RequestState, new_id, request
+from llmlog.context import new_id
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.lifecycle import flush
 from llmlog.propagation import extract, valid_request_id
+from llmlog.request_state import RequestState
+from llmlog.scopes import request
 
 if TYPE_CHECKING:
     from asgiref.typing import (

@@ -346,7 +346,7 @@ SEAMS = [
     "llmlog.journal.best_informed",
     "llmlog.worker._do",
     "llmlog.worker._drain",
-    "llmlog.context.RequestState.close",
+    "llmlog.request_state.RequestState.close",
     "llmlog.calls.the_call",
     "llmlog.calls.Call.read",
 ]
