@@ -38,7 +38,7 @@ def test_every_block_runs(
     """All blocks, one after the other, in one namespace; the records they leave are looked at."""
     blocks = BLOCK.findall(README.read_text())
     assert {language for language, _ in blocks} == {"python"}
-    assert len(blocks) >= 5
+    assert len(blocks) >= 6
     monkeypatch.chdir(tmp_path)
     with serve(pace=0) as base_url:
         monkeypatch.setenv("OPENAI_BASE_URL", base_url)
