@@ -19,8 +19,8 @@ from llmlog.faults import fault, notice
 from llmlog.plain import plain, text_of
 from llmlog.propagation import trace_of_now
 from llmlog.records import CALLS
+from llmlog.redaction import WITHHELD, Redactor, build, current
 from llmlog.redaction.analysers import Analyser, presidio
-from llmlog.redaction.engine import WITHHELD, Redactor, build, current
 from llmlog.redaction.options import resolved
 from llmlog.semconv import STANDARD_ATTRIBUTES
 

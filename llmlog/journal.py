@@ -17,11 +17,10 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
-from llmlog import records, worker
+from llmlog import records, redaction, worker
 from llmlog.exceptions import UsageValueError, shown
 from llmlog.faults import fault
 from llmlog.recovery import ID, KIND, SUFFIX, UNFINISHED, checked, line, lock, recover, write
-from llmlog.redaction import engine
 from llmlog.summary import Facts, beginning, best_informed, provider_of
 
 __all__ = ["checkpoint", "close", "disable", "enable", "ended", "recover", "recover_pending", "started"]
@@ -272,7 +271,7 @@ def recover_pending() -> None:
 
 def _clean(fields: dict[str, Any]) -> dict[str, Any]:
     """The fields that are short and plain, redacted."""
-    redactor = engine.current()
+    redactor = redaction.current()
     made: dict[str, Any] = {}
     for name, value in fields.items():
         kind = type(value)
@@ -285,7 +284,7 @@ def _clean(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1024)  # the same few tenants, features and users again and again
-def _clean_text(redactor: engine.Redactor, name: str, text: str) -> Any:
+def _clean_text(redactor: redaction.Redactor, name: str, text: str) -> Any:
     return redactor.field(name, text)
 
 

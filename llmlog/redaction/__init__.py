@@ -1,5 +1,6 @@
 """Personal data and secrets: found by detectors, replaced by a redactor."""
 
-from llmlog.redaction.engine import KEYS, WITHHELD, Redactor, build, configure, current, redact
+from llmlog.redaction.configured import build, configure, current, redact
+from llmlog.redaction.engine import KEYS, WITHHELD, Redactor
 
 __all__ = ["KEYS", "WITHHELD", "Redactor", "build", "configure", "current", "redact"]

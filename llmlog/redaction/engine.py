@@ -13,17 +13,17 @@ from collections.abc import Callable, Iterable, Mapping
 from operator import is_
 from typing import TYPE_CHECKING, Any
 
-from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.faults import fault
 from llmlog.plain import plain, text_of
 from llmlog.redaction import options
+from llmlog.redaction.places import merged
 from llmlog.redaction.ways import Way, chosen, mask, pseudonyms, signing_keys, way
 
 if TYPE_CHECKING:
     from llmlog.redaction.pairs import Verdict
     from llmlog.redaction.places import Detector
 
-__all__ = ["KEYS", "WITHHELD", "Redactor", "build", "configure", "current", "redact"]
+__all__ = ["KEYS", "WITHHELD", "Redactor"]
 
 WITHHELD = "<withheld: redaction failed>"
 REDACTED = "<REDACTED>"
@@ -96,7 +96,7 @@ class Redactor:
         from llmlog.redaction.detectors import IN_RUNS, INERT, STEPS, told_alone  # late: see above
         from llmlog.redaction.gate import ALL, BY_SHAPE, DIGITS, NUMBER, PAIR, WORD, gate
         from llmlog.redaction.numbers import RUN, digits_of
-        from llmlog.redaction.pairs import STEMS, is_reference, judge, pairs, squeezed
+        from llmlog.redaction.pairs import STEMS, is_reference, judge, pairs, squeezed, stems_of
         from llmlog.redaction.places import folded
         from llmlog.redaction.secrets import of_shape, shaped
 
@@ -116,7 +116,7 @@ class Redactor:
             for kind, find in detectors.items()
             if kind not in IN_RUNS or kind in STEPS
         ]
-        self._stems = _stems([*keys, *(STEMS if self._judge_secret else ())])
+        self._stems = stems_of([*keys, *(STEMS if self._judge_secret else ())])
         self._gate = gate(self._stems) if detectors or keys else _no_hits
         self._all = ALL
         self._marks = PAIR, NUMBER, DIGITS, WORD, BY_SHAPE
@@ -301,7 +301,7 @@ class Redactor:
                 if 0 <= span[0] < span[1] <= len(probe):
                     found.append((span[0], span[1], span[2] if len(span) > 2 else kind))
         if len(found) > 1:
-            found = _merged(found, self._ranks)
+            found = merged(found, self._ranks)
         if self._stays is not None:
             found = [place for place in found if not self._stays(probe[place[0] : place[1]])]
         return found
@@ -375,95 +375,9 @@ def _withheld(error: BaseException) -> str:
     return WITHHELD
 
 
-def _merged(spans: list[tuple[int, int, str]], ranks: Mapping[str, int]) -> list[tuple[int, int, str]]:
-    """Spans in order, those that overlap made one, of the longest one's kind, among equals of the first."""
-    spans.sort()
-    made = []
-    start, end, kind = spans[0]
-    longest = end - start
-    for next_start, next_end, next_kind in spans[1:]:
-        if next_start >= end:
-            made.append((start, end, kind))
-            start, end, kind = next_start, next_end, next_kind
-            longest = end - start
-            continue
-        size = next_end - next_start
-        if size > longest or (size == longest and ranks.get(next_kind, 99) < ranks.get(kind, 99)):
-            kind, longest = next_kind, size
-        end = max(end, next_end)
-    made.append((start, end, kind))
-    return made
-
-
 def _repr(value: object) -> str:
     """What `str()` of a list or a dict shows of `value`."""
     try:
         return repr(value)
     except Exception:
         return ""
-
-
-def _stems(keys: Iterable[str]) -> tuple[str, ...]:
-    """Texts of which one is in every spelling of every key: `key` in `api_key`, `API-Key` and `apikey`."""
-    stems: list[str] = []
-    for key in sorted(keys, key=lambda key: len(_parts(key))):
-        if not any(stem in part for part in _parts(key) for stem in stems):
-            stems.append(_parts(key)[-1])
-    return tuple(stem for stem in stems if not any(other in stem for other in stems if other != stem))
-
-
-def _parts(key: str) -> list[str]:
-    return [part for part in re.split("[-_. ]+", key.lower()) if part]
-
-
-_OPTIONS = ("kinds", "patterns", "keys", "detectors", "replace", "allow", "allow_patterns", "hash_keys")
-
-
-def build(option: Any = None) -> Redactor:
-    """A `Redactor` from what a configuration says.
-
-    None or True: all kinds. False: nothing is found. A list: these kinds. A mapping: `Redactor`'s arguments.
-    """
-    if isinstance(option, Redactor):
-        return option
-    if option is None or option is True:
-        return Redactor()
-    if option is False:
-        nothing = Redactor.__new__(Redactor)
-        nothing._set_up({}, {}, [])
-        return nothing
-    if isinstance(option, Mapping):
-        for name in option:
-            if name not in _OPTIONS:
-                known = ", ".join(_OPTIONS)
-                raise UsageValueError(f"no option of redaction: {shown(name)}; there are {known}")
-        return Redactor(**option)
-    return Redactor(options.names("redaction", option))
-
-
-_configured: Redactor | None = None
-
-
-def configure(redactor: Redactor) -> None:
-    """Make this the redactor of `redact()` and of every `RedactFilter` that has none of its own."""
-    global _configured
-    if not isinstance(redactor, Redactor):
-        raise UsageTypeError(f"a Redactor is needed here, not {shown(redactor)}")
-    _configured = redactor
-
-
-def current() -> Redactor:
-    """The configured redactor; one that finds every kind, where none was configured."""
-    global _configured
-    if _configured is None:
-        _configured = Redactor()
-    return _configured
-
-
-def redact(value: Any) -> Any:
-    """`value`, text or any object, with personal data and secrets replaced: `<EMAIL>`, `<REDACTED>`, ...
-
-    The same object where nothing was found, a redacted plain copy otherwise. Never raises: what cannot be
-    redacted comes back as `<withheld: redaction failed>`.
-    """
-    return current().value(value)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Literal
 
-__all__ = ["STEMS", "Verdict", "is_reference", "judge", "opaque", "pairs", "squeezed", "stutters"]
+__all__ = ["STEMS", "Verdict", "is_reference", "judge", "opaque", "pairs", "squeezed", "stems_of", "stutters"]
 
 Verdict = Literal["any", "opaque"] | None  # which values of a name are secret
 
@@ -190,3 +190,16 @@ def _closed(text: str, start: int) -> int:
         if depth == 0:
             return bracket.end()
     return min(len(text), start + _LONGEST)
+
+
+def stems_of(keys: Iterable[str]) -> tuple[str, ...]:
+    """Texts of which one is in every spelling of every key: `key` in `api_key`, `API-Key` and `apikey`."""
+    stems: list[str] = []
+    for key in sorted(keys, key=lambda key: len(_parts(key))):
+        if not any(stem in part for part in _parts(key) for stem in stems):
+            stems.append(_parts(key)[-1])
+    return tuple(stem for stem in stems if not any(other in stem for other in stems if other != stem))
+
+
+def _parts(key: str) -> list[str]:
+    return [part for part in re.split("[-_. ]+", key.lower()) if part]

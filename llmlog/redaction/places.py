@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 
-__all__ = ["Detector", "Span", "folded", "is_part", "near"]
+__all__ = ["Detector", "Span", "folded", "is_part", "merged", "near"]
 
 Span = tuple[int, int]
 Detector = Callable[[str], Iterable[Span]]
@@ -63,3 +63,23 @@ def folded(text: str) -> str:
 def matches(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
     """Where a pattern matches more than nothing."""
     return (found.span() for found in pattern.finditer(text) if found.end() > found.start())
+
+
+def merged(spans: list[tuple[int, int, str]], ranks: Mapping[str, int]) -> list[tuple[int, int, str]]:
+    """Spans in order, those that overlap made one, of the longest one's kind, among equals of the first."""
+    spans.sort()
+    made = []
+    start, end, kind = spans[0]
+    longest = end - start
+    for next_start, next_end, next_kind in spans[1:]:
+        if next_start >= end:
+            made.append((start, end, kind))
+            start, end, kind = next_start, next_end, next_kind
+            longest = end - start
+            continue
+        size = next_end - next_start
+        if size > longest or (size == longest and ranks.get(next_kind, 99) < ranks.get(kind, 99)):
+            kind, longest = next_kind, size
+        end = max(end, next_end)
+    made.append((start, end, kind))
+    return made

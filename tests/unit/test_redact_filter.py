@@ -23,7 +23,7 @@ from pythonjsonlogger.json import JsonFormatter
 from llmlog.exceptions import UsageValueError
 from llmlog.filters import RedactFilter
 from llmlog.formatters import ConsoleFormatter, JSONFormatter
-from llmlog.redaction import WITHHELD, Redactor, engine
+from llmlog.redaction import WITHHELD, Redactor
 from llmlog.redaction.analysers import presidio
 
 MAIL = "ann@example.org"
@@ -382,7 +382,7 @@ def test_without_arguments_the_configured_redactor_is_used(
 ) -> None:
     """A filter without arguments follows the configuration of the moment; one with arguments does not."""
     follows, own = kind(), kind(kinds=["email"])
-    monkeypatch.setattr(engine, "_configured", Redactor(["card"]))
+    monkeypatch.setattr("llmlog.redaction.configured._configured", Redactor(["card"]))
     assert passed(follows, record(f"{MAIL} 4111111111111111")).msg == f"{MAIL} <CARD>"
     assert passed(own, record(f"{MAIL} 4111111111111111")).msg == "<EMAIL> 4111111111111111"
 

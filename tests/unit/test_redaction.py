@@ -52,7 +52,7 @@ class Shown:
 @pytest.fixture
 def configured(monkeypatch: pytest.MonkeyPatch) -> None:
     """The configuration of this test is gone after it."""
-    monkeypatch.setattr(engine, "_configured", None)
+    monkeypatch.setattr("llmlog.redaction.configured._configured", None)
 
 
 def test_each_kind_has_its_word() -> None:
