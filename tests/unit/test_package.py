@@ -30,7 +30,7 @@ LAYERS = [
     "prompts", "captures", "figures", "summary", "recovery", "journal", "budgets", "lifecycle", "calls", "drivers",
     "streams", "clients.sending", "clients.bodies", "clients.stainless", "clients.anthropic", "clients.bedrock",
     "clients.google", "clients.openai", "clients", "events", "config", "filters", "formatters",
-    "handlers.jsonlines", "handlers", "middleware.asgi", "middleware",
+    "handlers.backend", "handlers.jsonlines", "handlers", "middleware.asgi", "middleware",
     "testing.scripts", "testing.wire", "testing.openai", "testing.anthropic", "testing.chains", "testing.answering",
     "testing.servers", "testing.captured", "testing.canaries", "testing.clocks", "testing.plugin", "testing",
     "cli.terminal", "cli.objects", "cli.lines", "cli.files", "cli.recover", "cli.redact", "cli", "__main__",
