@@ -46,8 +46,10 @@ class RequestState:
     goes on with the request around it, under the same id.
     """
 
-    __slots__ = ("_over_budget", "closed", "disconnected", "left", "parent", "part", "passed_over", "restores",
-                 "totals")  # fmt: skip
+    __slots__ = (
+        "_counted", "_over_budget", "_uncounted", "closed", "disconnected", "left", "parent", "part", "passed_over",
+        "restores", "totals",
+    )  # fmt: skip
 
     def __init__(self, parent: RequestState | None = None, *, part: bool = False) -> None:
         self.parent = parent
@@ -59,6 +61,28 @@ class RequestState:
         self.passed_over = False
         self.restores: Any = None  # the context outside it, once it was passed over
         self._over_budget = False
+        self._uncounted: set[str] = set()  # by call_id
+        self._counted: Callable[[], None] | None = None
+
+    def expect(self, call_id: str) -> None:
+        """A call has ended whose figures are still being made. Takes no lock: finalisers call it."""
+        self._uncounted.add(call_id)
+
+    def arrived(self, call_id: str) -> None:
+        """A call's figures are there, and added."""
+        with _adding:
+            self._uncounted.discard(call_id)
+            action, self._counted = (self._counted, None) if not self._uncounted else (None, self._counted)
+        if action is not None:
+            action()
+
+    def when_counted(self, action: Callable[[], None]) -> None:
+        """Do `action` as soon as no figures are missing: now, or where the last of them are added."""
+        with _adding:
+            if self._uncounted:
+                self._counted = action
+                return
+        action()
 
     def add(
         self,

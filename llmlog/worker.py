@@ -20,7 +20,7 @@ from queue import Empty, SimpleQueue
 from llmlog.faults import fault
 from llmlog.request_state import safe_points
 
-__all__ = ["after_exit", "at_exit", "at_start", "at_tick", "backlog", "drain", "later", "ready", "tick", "wait"]
+__all__ = ["after_exit", "at_exit", "at_start", "at_tick", "drain", "later", "ready", "tick", "wait"]
 
 Job = Callable[[], None]
 
@@ -81,11 +81,6 @@ def tick(period: float | None) -> None:
 def drain() -> None:
     """Do the waiting jobs here and now, but the long ones. Never raises."""
     _drain(_jobs, None)
-
-
-def backlog() -> bool:
-    """Whether long jobs are waiting, or jobs are being done: what they bring is not there yet."""
-    return bool(_long_jobs or _busy)
 
 
 def _drain(jobs: deque[Job], deadline: float | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Unpack
 
-from llmlog.context import bind, current, enter
+from llmlog.context import Context, bind, current, enter
 from llmlog.faults import fault
 from llmlog.lifecycle import flush
 from llmlog.middleware.edges import CARRIERS, Edge, Options, Request, content_length
@@ -74,8 +74,7 @@ class ASGIMiddleware:
             await self.app(scope, passing.receive, passing.send)
         except BaseException as error:
             ended = error
-            # Inside another request its context goes on; elsewhere the task is this request's.
-            stays = isinstance(error, Exception) and (outer.request is None or outer.request.closed)
+            stays = isinstance(error, Exception) and _is_outermost(outer) and not exchange.state.disconnected
             raise
         finally:
             deferred = isinstance(ended, GeneratorExit)  # closed by a collection, maybe: nothing may be logged then
@@ -113,6 +112,11 @@ class ASGIMiddleware:
             return asgi_route(scope, root)
 
         return route
+
+
+def _is_outermost(outer: Context) -> bool:
+    """Whether the task is this request's: inside another request, that one's context goes on."""
+    return outer.request is None or outer.request.closed
 
 
 def _mark(scope: MutableMapping[str, Any], state: object, request_id: str) -> None:

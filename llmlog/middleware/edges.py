@@ -171,7 +171,7 @@ def masked(address: str) -> str | None:
     if isinstance(ip, ipaddress.IPv6Address):
         mapped = ip.ipv4_mapped
         if mapped is None:
-            return f"{':'.join(f'{int(group, 16):x}' for group in ip.exploded.split(':')[:3])}:*"
+            return f"{':'.join(f'{int.from_bytes(ip.packed[at : at + 2]):x}' for at in (0, 2, 4))}:*"
         ip = mapped
     return f"{str(ip).rpartition('.')[0]}.*"
 

@@ -125,14 +125,11 @@ class Exchange:
             self._stop()
             known = self._known(error, collected=deferred and error is None)
             if deferred:
-                worker.later(lambda: self._report(known))
+                worker.later(lambda: self.state.when_counted(lambda: self._report(known)))
                 return
             for safe_point in request_state.safe_points:
                 safe_point()
-            if worker.backlog():  # the figures of its calls may be among what is not there yet
-                worker.later(lambda: self._report(known), long=True)
-            else:
-                self._report(known)
+            self.state.when_counted(lambda: self._report(known))
         except Exception as failure:
             fault("summing up a request", failure)
 
@@ -190,6 +187,13 @@ class Exchange:
             return None
 
     def _report(self, fields: dict[str, Any]) -> None:
+        """Make the record; by whoever has made the figures of its last call."""
+        try:
+            self._emit(fields)
+        except Exception as failure:
+            fault("summing up a request", failure)
+
+    def _emit(self, fields: dict[str, Any]) -> None:
         totals = self.state.totals
         fields["request_calls"] = totals.calls
         if totals.calls:
