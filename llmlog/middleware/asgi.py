@@ -210,8 +210,9 @@ def _is_named(pair: Any, name: bytes) -> bool:
         return False
 
 
-def _type(message: Any) -> Any:
-    return message.get("type") if isinstance(message, Mapping) else None
+def _type(message: Any) -> str | None:
+    kind = message.get("type") if isinstance(message, Mapping) else None
+    return kind if isinstance(kind, str) else None
 
 
 def _size(message: Any, *names: str) -> int:

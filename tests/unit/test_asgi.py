@@ -252,3 +252,370 @@ def test_errors_of_use(options: dict[str, Any], error: type[Exception]) -> None:
     """Wrong options are refused when it is built, with the value."""
     with pytest.raises(error, match=repr(next(iter(options.values())))):
         ASGIMiddleware(**{"app": never, **options})
+
+
+def record_of(calls: Records) -> dict[str, Any]:
+    """The one record of a request."""
+    (record,) = calls.requests()
+    return record
+
+
+def test_the_record_of_a_request(calls: Records) -> None:
+    """What came in, what went out, and the route that the framework has put into the scope."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await receive()
+        scope["route"] = type("Route", (), {"path": "/chats/{chat_id}"})
+        await send({"type": "http.response.start", "status": 201})
+        await send({"type": "http.response.body", "body": b"abc", "more_body": True})
+        await send({"type": "http.response.body", "body": b"de"})
+
+    scope = {"method": "POST", "path": "/chats/7", "query_string": b"token=secret", "client": ["203.0.113.7", 1234]}
+    messages = ({"type": "http.request", "body": b"12", "more_body": True}, {"type": "http.request", "body": b"345"})
+    run(app, scope, messages)
+    record = record_of(calls)
+    told = {"http_method": "POST", "http_path": "/chats/7", "http_route": "/chats/{chat_id}", "http_status": 201,
+            "client_address": "203.0.113.*", "request_bytes": 5, "response_bytes": 5}  # fmt: skip
+    assert {name: record.get(name) for name in told} == told
+    assert "secret" not in str(record)
+    assert record["ttfb_ms"] <= record["latency_ms"]
+
+
+def test_the_record_is_made_when_the_body_has_ended(calls: Records) -> None:
+    """Not when the application returns: a background task may go on for minutes."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        assert calls.requests() == []
+        await send({"type": "http.response.body", "body": b"a"})
+        assert record_of(calls)["outcome"] == "completed"
+        assert llmlog.current()["request_id"] == "r-1"  # a background task is still in it
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(app, {"headers": [(b"x-request-id", b"r-1")]})
+    assert record_of(calls)["http_status"] == 200
+
+
+def test_a_stream_that_is_still_held_counts(calls: Records) -> None:
+    """Whether its consumer has left, only the end of the request can tell: then the sum is drawn."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        held = llmlog.stream([chunk("a"), chunk("b")], model="gpt-4o-mini")
+        for _ in held:
+            break
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"a"})
+        assert calls.requests() == []
+        scope["held"] = held
+
+    run(app)
+    record = record_of(calls)
+    assert (record["request_calls"], record["outcome"]) == (1, "completed")
+
+
+def test_trailers_and_files(calls: Records) -> None:
+    """A response ends with its trailers; of a file that the server sends the size is not known."""
+
+    async def with_trailers(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "trailers": True})
+        await send({"type": "http.response.body", "body": b"a"})
+        assert calls.requests() == []
+        await send({"type": "http.response.trailers", "headers": []})
+        assert record_of(calls)["response_bytes"] == 1
+
+    async def with_file(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.pathsend", "path": "/a"})
+        assert "response_bytes" not in record_of(calls)
+
+    run(with_trailers)
+    calls.clear()
+    run(with_file)
+    assert record_of(calls)["outcome"] == "completed"
+
+
+def test_an_error_before_the_response(calls: Records) -> None:
+    """The client gets the server's 500, and so does the record; the server's own traceback still bears the id."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        llmlog.bind(user_id="u-1")
+        raise KeyError("ann@example.com")
+
+    async def server() -> dict[str, Any]:
+        with pytest.raises(KeyError):
+            await ASGIMiddleware(app)({**SCOPE, "headers": [(b"x-request-id", b"r-1")]}, never, never)
+        return dict(llmlog.current())
+
+    after = asyncio.run(server())
+    assert (after["request_id"], after["user_id"]) == ("r-1", "u-1")
+    record = record_of(calls)
+    assert (record["http_status"], record["outcome"], record["error_type"]) == (500, "error", "KeyError")
+    assert record["error_message"] == "'<EMAIL>'"
+    assert record["levelname"] == "ERROR"
+
+
+def test_the_next_request_of_a_task_that_has_failed() -> None:
+    """It has nothing of the one before it."""
+    seen: list[Any] = []
+
+    async def failing(scope: Any, receive: Any, send: Any) -> None:
+        llmlog.bind(user_id="u-1")
+        raise ZeroDivisionError
+
+    async def server() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await ASGIMiddleware(failing)(dict(SCOPE), never, never)
+
+        async def send(message: Any) -> None:
+            """Nothing is looked at."""
+
+        await ASGIMiddleware(answering(seen))(dict(SCOPE), never, send)  # type: ignore[arg-type]
+
+    asyncio.run(server())
+    assert "user_id" not in seen[0][0]
+
+
+def test_an_application_inside_another_ones_request() -> None:
+    """An error that leaves it leaves the caller in its own request."""
+
+    async def failing(scope: Any, receive: Any, send: Any) -> None:
+        assert (llmlog.current()["request_id"], llmlog.current()["tenant"]) == ("r-2", "t")
+        raise ZeroDivisionError
+
+    async def gateway() -> None:
+        async with llmlog.request("r-1", tenant="t"):
+            with pytest.raises(ZeroDivisionError):
+                await ASGIMiddleware(failing)({**SCOPE, "headers": [(b"x-request-id", b"r-2")]}, never, never)
+            assert llmlog.current()["request_id"] == "r-1"
+
+    asyncio.run(gateway())
+
+
+def test_cancelled(calls: Records) -> None:
+    """A server that gives up on a request is no client that hung up, and no error."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+
+    async def server() -> None:
+        began = asyncio.Event()
+
+        async def receive() -> Any:
+            began.set()
+            await asyncio.Event().wait()
+
+        task = asyncio.create_task(ASGIMiddleware(app)(dict(SCOPE), receive, never))  # type: ignore[arg-type]
+        await began.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(server())
+    record = record_of(calls)
+    assert (record["outcome"], record["ended_by"], record["levelname"]) == ("cancelled", "cancellation", "WARNING")
+    assert "http_status" not in record
+
+
+def test_a_hang_up_while_the_last_piece_is_on_its_way(calls: Records) -> None:
+    """Frameworks listen for http.disconnect meanwhile, and servers say it when all is sent."""
+
+    async def server() -> None:
+        told = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200})
+            listening = asyncio.create_task(receive())
+            await send({"type": "http.response.body", "body": b"a"})
+            await listening
+
+        async def receive() -> Any:
+            told.set()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                await told.wait()
+
+        await ASGIMiddleware(app)(dict(SCOPE), receive, send)  # type: ignore[arg-type]
+
+    asyncio.run(server())
+    assert record_of(calls)["outcome"] == "completed"
+
+
+def test_a_middleware_inside_a_middleware(calls: Records) -> None:
+    """A mounted application may have its own: one id, one header, one record, and the fields of both."""
+    seen: list[Any] = []
+    inner = ASGIMiddleware(answering(seen), fields={"team": "b"})
+    sent = run(inner, fields={"service_part": "a"})
+    assert (seen[0][0]["team"], seen[0][0]["service_part"]) == ("b", "a")
+    assert len(sent[0]["headers"]) == 1
+    record = record_of(calls)
+    assert (record["team"], record["request_id"]) == ("b", seen[0][1])
+
+
+def test_a_scope_that_is_used_again(calls: Records) -> None:
+    """Each time it is a request of its own."""
+    scope = dict(SCOPE)
+    for _ in range(2):
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            """Answers nothing."""
+
+        asyncio.run(ASGIMiddleware(app)(scope, never, never))  # type: ignore[arg-type]
+    assert len({record["request_id"] for record in calls.requests()}) == 2
+
+
+@pytest.mark.parametrize("options", [{"log_requests": False}, {"exclude": ["/"]}])
+def test_without_a_record(calls: Records, options: dict[str, Any]) -> None:
+    """The context and the header are there all the same."""
+    seen: list[Any] = []
+    sent = run(answering(seen), **options)
+    assert calls.requests() == []
+    assert sent[0]["headers"] == [(b"x-request-id", seen[0][1].encode())]
+
+
+def test_without_a_header() -> None:
+    """The id is not for the client."""
+    sent = run(answering([], headers=((b"a", b"b"),)), header=None)
+    assert sent[0]["headers"] == ((b"a", b"b"),)
+
+
+def test_a_route_of_the_applications_own(calls: Records) -> None:
+    """A framework that nobody knows: its scope is read by a function of the user's."""
+    run(answering([]), {"my.route": "/a/{b}"}, route=lambda scope: scope["my.route"])
+    assert record_of(calls)["http_route"] == "/a/{b}"
+
+
+def test_headers_that_are_made_on_the_way() -> None:
+    """Any iterable of pairs will do, one that can be read once too; the application's own list is not changed."""
+    own: list[Any] = [(b"a", b"b")]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": (pair for pair in own)})
+        await send({"type": "http.response.start", "status": 200, "headers": own})
+
+    sent = run(app, {"headers": [(b"x-request-id", b"r-1")]})
+    assert [list(message["headers"]) for message in sent] == [[(b"a", b"b"), (b"x-request-id", b"r-1")]] * 2
+    assert own == [(b"a", b"b")]
+
+
+@pytest.mark.parametrize(
+    "message", [{}, {"type": 5}, None, "text", {"type": "http.response.start", "headers": 5}, {"type": []},
+                {"type": "http.response.body", "body": 5}, {"type": "http.response.start", "headers": [None, (b"a",)]}],
+)  # fmt: skip
+def test_messages_that_are_none(message: Any) -> None:
+    """They pass as they are: what to make of them is the server's business."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(message)
+
+    (passed,) = run(app, header=None)
+    assert passed is message
+
+
+@pytest.mark.parametrize("headers", [None, [("x-request-id", "r-1")], 5, [5], [(b"x-request-id",)]])
+def test_headers_that_are_none(headers: Any, faults_expected: dict[str, int]) -> None:
+    """A server's odd scope costs the id it may have had; the request is served."""
+    seen: list[Any] = []
+    if headers not in (None, [("x-request-id", "r-1")]):
+        faults_expected["reading a request's headers"] = 1
+    run(answering(seen), {"headers": headers})
+    assert len(seen[0][1]) == 32
+
+
+def test_a_state_that_is_none(faults_expected: dict[str, int]) -> None:
+    """The id has no place there, and is in the context."""
+    faults_expected["putting a request's id into its scope"] = 1
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert llmlog.current()["request_id"]
+        assert scope["state"] is None
+
+    run(app, {"state": None})
+
+
+WEBSOCKET = {"type": "websocket", "method": None, "path": "/ws", "headers": [(b"x-request-id", b"r-1")]}
+
+
+def test_the_record_of_a_websocket(calls: Records) -> None:
+    """What came in and went out, and how it was closed."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": "äb"})
+
+    incoming = (
+        {"type": "websocket.connect"},
+        {"type": "websocket.receive", "text": "hello", "bytes": None},
+        {"type": "websocket.receive", "bytes": b"abc", "text": None},
+        {"type": "websocket.disconnect", "code": 1001},
+    )
+    sent = run(app, WEBSOCKET, incoming)
+    assert [message["type"] for message in sent] == ["websocket.accept", "websocket.send", "websocket.send"]
+    record = record_of(calls)
+    told = {"event": "websocket.connection", "messages_in": 2, "messages_out": 2, "request_bytes": 8,
+            "response_bytes": 6, "close_code": 1001, "http_status": 101, "outcome": "completed",
+            "ended_by": "client_disconnect", "msg": f"/ws 101 in {record['latency_ms']:.0f} ms"}  # fmt: skip
+    assert {name: record.get(name) for name in told} == told
+
+
+def test_a_websocket_that_the_application_closes(calls: Records) -> None:
+    """The server's confirmation is no hang-up: a call that goes on after it is not the client's doing."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": 4001})
+        stream = llmlog.stream([chunk("a"), chunk("b")])
+        next(stream)
+        assert (await receive())["type"] == "websocket.disconnect"
+        stream.close()
+
+    run(app, WEBSOCKET, ({"type": "websocket.disconnect", "code": 4001},))
+    record = record_of(calls)
+    assert (record["close_code"], record["ended_by"], record["outcome"]) == (4001, "close", "completed")
+    assert calls.one()["ended_by"] == "close"
+
+
+def test_a_websocket_that_is_refused(calls: Records) -> None:
+    """Closed before it was accepted: 403; or with a response of the application's own, which bears the id."""
+
+    async def refusing(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.close"})
+
+    async def answering_401(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
+        await send({"type": "websocket.http.response.body", "body": b"no"})
+
+    run(refusing, WEBSOCKET)
+    record = record_of(calls)
+    assert (record["http_status"], record["levelname"]) == (403, "WARNING")
+    assert "close_code" not in record
+    calls.clear()
+    sent = run(answering_401, WEBSOCKET)
+    assert sent[0]["headers"] == [(b"x-request-id", b"r-1")]
+    record = record_of(calls)
+    assert (record["http_status"], record["response_bytes"]) == (401, 2)
+
+
+def test_no_websocket_any_more(calls: Records) -> None:
+    """A send that fails is a hang-up here too, and calls that end by it say so."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        with llmlog.stream([chunk("a"), chunk("b")]) as stream:
+            next(stream)
+            await send({"type": "websocket.send", "text": "a"})
+
+    async def send(message: Any) -> None:
+        raise OSError("gone")
+
+    async def server() -> None:
+        with pytest.raises(OSError, match="gone"):
+            await ASGIMiddleware(app)({**SCOPE, **WEBSOCKET}, never, send)  # type: ignore[arg-type]
+
+    asyncio.run(server())
+    assert record_of(calls)["outcome"] == "cancelled"
+    assert calls.one()["ended_by"] == "client_disconnect"
