@@ -204,11 +204,14 @@ class Exchange:
         records.emit(records.HTTP, _level(made), self._message(made, totals), made, created=self._created, tell=False)
 
     def _message(self, fields: dict[str, Any], totals: Totals) -> str:
-        parts = (fields.get("http_method"), fields.get("http_route") or fields.get("http_path"))
-        said = " ".join(visible(part) for part in (*parts, fields.get("http_status")) if part is not None)
+        parts = (self._what(fields), fields.get("http_route") or fields.get("http_path"), fields.get("http_status"))
+        said = " ".join(visible(part) for part in parts if part)
         if fields["outcome"] != "completed":
             said += f" {fields['outcome']} ({fields['ended_by']})"
         return f"{said} in {_duration(fields['latency_ms'])}{_calls(totals)}"
+
+    def _what(self, fields: dict[str, Any]) -> object:
+        return fields.get("http_method", "request")
 
 
 class Connection(Exchange):
@@ -241,6 +244,9 @@ class Connection(Exchange):
         if error is None and self.by_us:
             return "completed", "close"
         return super()._outcome(error)
+
+    def _what(self, fields: dict[str, Any]) -> object:
+        return "websocket"
 
     def _closed_by_client(self) -> bool:
         return self.state.disconnected and not self.by_us

@@ -536,7 +536,7 @@ def test_a_state_that_is_none(faults_expected: dict[str, int]) -> None:
     run(app, {"state": None})
 
 
-WEBSOCKET = {"type": "websocket", "method": None, "path": "/ws", "headers": [(b"x-request-id", b"r-1")]}
+WEBSOCKET = {"type": "websocket", "path": "/ws", "headers": [(b"x-request-id", b"r-1")]}
 
 
 def test_the_record_of_a_websocket(calls: Records) -> None:
@@ -559,7 +559,7 @@ def test_the_record_of_a_websocket(calls: Records) -> None:
     record = record_of(calls)
     told = {"event": "websocket.connection", "messages_in": 2, "messages_out": 2, "request_bytes": 8,
             "response_bytes": 6, "close_code": 1001, "http_status": 101, "outcome": "completed",
-            "ended_by": "client_disconnect", "msg": f"/ws 101 in {record['latency_ms']:.0f} ms"}  # fmt: skip
+            "ended_by": "client_disconnect", "msg": f"websocket /ws 101 in {record['latency_ms']:.0f} ms"}  # fmt: skip
     assert {name: record.get(name) for name in told} == told
 
 
