@@ -269,7 +269,7 @@ class _Http(_Passing):
                 self.exchange.status = _status(message)
         elif kind in _BODIES:
             self.exchange.sent = None  # a file that the server reads: we do not see it
-        if self._last and not self.exchange.whole:
+        if self._last:
             self.exchange.is_out()
             # A stream whose loop was left may still be gone on with: the end of the request tells what it came to.
             if not self.exchange.state.left:

@@ -104,8 +104,11 @@ class Exchange:
             self._first_byte = self._clock()
 
     def is_out(self) -> None:
-        """The last byte of the response is out: what happens from here on is not the client's."""
-        self.whole = True
+        """The last byte of the response is out: what happens from here on is not the client's.
+
+        Frameworks finish a response, too, whose client they know to be gone.
+        """
+        self.whole = self.whole or not self.state.disconnected
         self._stop()
 
     def _stop(self) -> None:

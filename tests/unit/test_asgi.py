@@ -444,6 +444,19 @@ def test_a_hang_up_while_the_last_piece_is_on_its_way(calls: Records) -> None:
     assert record_of(calls)["outcome"] == "completed"
 
 
+def test_a_response_that_is_finished_for_nobody(calls: Records) -> None:
+    """A framework that has seen the client go may send the end of the response all the same."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        await receive()
+        await send({"type": "http.response.body", "body": b""})
+
+    run(app, incoming=({"type": "http.disconnect"},))
+    record = record_of(calls)
+    assert (record["outcome"], record["ended_by"]) == ("cancelled", "client_disconnect")
+
+
 def test_a_middleware_inside_a_middleware(calls: Records) -> None:
     """A mounted application may have its own: one id, one header, one record, and the fields of both."""
     seen: list[Any] = []
