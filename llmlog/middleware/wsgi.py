@@ -53,14 +53,15 @@ class WSGIMiddleware:
         )
         outer, ours = current(), opened(came_in.fields)
         environ[SEEN], environ["llmlog.request_id"] = ours.request, came_in.request_id
+        route = _Route(environ, self._edge, self._django)
         exchange = Exchange(
             ours,
-            route=self._route(environ),
+            route=route,
             declared=content_length(environ.get("CONTENT_LENGTH")),
             is_logged=came_in.is_logged,
         )
         bears = None if self._edge.header is None else (self._edge.header, came_in.request_id)
-        start = _Start(exchange, bears, start_response)
+        start = _Start(exchange, route, bears, start_response)
         enter(ours)
         try:
             result = self.app(environ, start)
@@ -76,16 +77,28 @@ class WSGIMiddleware:
         finally:
             enter(outer)
 
-    def _route(self, environ: WSGIEnvironment) -> Callable[[], str | None]:
-        def route() -> str | None:
-            if self._edge.route is not None:
-                return self._edge.route(environ)
-            if self._django is not None:
-                return self._django(_decoded(environ.get("PATH_INFO") or "/"))
-            found = wsgi_route(environ)
-            return None if found is None else _decoded(environ.get("SCRIPT_NAME") or "") + found
 
-        return route
+class _Route:
+    """Tells the template of a request's route. `look()`: while it is there; Flask takes its request away again."""
+
+    __slots__ = ("_django", "_edge", "_environ", "_found")
+
+    def __init__(self, environ: WSGIEnvironment, edge: Edge, django: Callable[[str], str | None] | None) -> None:
+        self._environ = environ
+        self._edge = edge
+        self._django = django
+        self._found: str | None = None
+
+    def look(self) -> None:
+        self._found = wsgi_route(self._environ) or self._found
+
+    def __call__(self) -> str | None:
+        if self._edge.route is not None:
+            return self._edge.route(self._environ)
+        if self._django is not None:
+            return self._django(_decoded(self._environ.get("PATH_INFO") or "/"))
+        self.look()
+        return None if self._found is None else _decoded(self._environ.get("SCRIPT_NAME") or "") + self._found
 
 
 def _end(exchange: Exchange, error: BaseException | None = None, *, deferred: bool = False) -> None:
@@ -114,10 +127,13 @@ def _is_servers_own(environ: WSGIEnvironment, result: object) -> bool:
 class _Start:
     """`start_response`, and the `write` that it gives: status, length and the id's header of a response."""
 
-    __slots__ = ("_bears", "_exchange", "_start_response", "length")
+    __slots__ = ("_bears", "_exchange", "_route", "_start_response", "length")
 
-    def __init__(self, exchange: Exchange, bears: tuple[str, str] | None, start_response: StartResponse) -> None:
+    def __init__(
+        self, exchange: Exchange, route: _Route, bears: tuple[str, str] | None, start_response: StartResponse
+    ) -> None:
         self._exchange = exchange
+        self._route = route
         self._bears = bears
         self._start_response = start_response
         self.length: int | None = None
@@ -132,6 +148,7 @@ class _Start:
             pass
         write = self._start_response(status, passed, *exc_info, **named)
         try:
+            self._route.look()
             self._exchange.status = int(status[:3])
         except Exception:  # a status in a form of its own, which the server has accepted
             pass

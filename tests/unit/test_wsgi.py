@@ -417,6 +417,7 @@ def test_routes(calls: Records) -> None:
     def app(environ: Any, start_response: Any) -> Any:
         environ["werkzeug.request"] = Request
         start_response("200 OK", [("Content-Type", "text/plain")])
+        environ["werkzeug.request"] = None  # as Flask does when it leaves its own context
         return [b"a"]
 
     serve(app, environ={"SCRIPT_NAME": "/api", "PATH_INFO": "/chats/7"})

@@ -53,8 +53,11 @@ def uvicorn_with(app: Any, **options: Any) -> Iterator[str]:
 class Process:
     """A server in a process of its own, which writes its records to a file. `url`: where it listens."""
 
-    def __init__(self, url: str, records: Path, process: subprocess.Popen[bytes], output: Path) -> None:
+    def __init__(
+        self, url: str, command: tuple[str, ...], records: Path, process: subprocess.Popen[bytes], output: Path
+    ) -> None:
         self.url = url
+        self.command = command
         self._records = records
         self._process = process
         self._output = output
@@ -102,14 +105,14 @@ def process_with(folder: Path, *command: str, **environment: str) -> Iterator[Pr
     with output.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", *(part.format(fd=listener.fileno()) for part in command)],
-            env={**os.environ, "PYTHONPATH": path, "RECORDS": str(records), **environment},
+            env={**os.environ, "HOME": str(folder), "PYTHONPATH": path, "RECORDS": str(records), **environment},
             pass_fds=[listener.fileno()],
             cwd=folder,
             stdout=out,
             stderr=subprocess.STDOUT,
         )
     listener.close()
-    server = Process(url, records, process, output)
+    server = Process(url, command, records, process, output)
     try:
         wait_for(lambda: answers(url) or process.poll() is not None, f"a server; it says {server.output()}")
         assert process.poll() is None, server.output()
