@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError, get_running_loop
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -23,10 +24,10 @@ class ASGIMiddleware:
 
     The id comes from the client where it sent a valid one, or is made; the response bears it, and so does
     `scope["state"]["request_id"]` (`request.state.request_id`). The context also holds the trace, `http_method`,
-    `http_path` and `client_address`. The record, `http.request` or `websocket.connection` on logger `llmlog.http`, is
-    made when the last byte of the response is out, and says how the request ended, how long it took, what its LLM
-    calls came to. A client that hangs up is noticed: what ends because of it ends as `cancelled` by
-    `client_disconnect`.
+    `http_path` and `client_address`. The record, `http.request` or `websocket.connection` on logger `llmlog.http`,
+    says how the request ended, how long it took, what its LLM calls came to; it is made when the last byte of the
+    response is out, whatever background tasks do then. A client that hangs up is noticed: what ends because of it ends
+    as `cancelled` by `client_disconnect`.
 
     What the application raises goes on to whoever stands outside, and the request's context stays with it, so that
     the server's traceback and Starlette's handlers for `Exception` and 500 bear the id. Their response does, too,
@@ -43,12 +44,13 @@ class ASGIMiddleware:
         self._header = None if self._edge.header is None else self._edge.header.lower().encode("ascii")
         self._wanted = frozenset(name.encode("ascii") for name in (*self._edge.read_headers, *CARRIERS))
         self._django = django_route(app)
+        self._open: set[Exchange] = set()
 
     # Any: frameworks have types of their own for these three, and asgiref's do not fit into them.
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         kind = scope.get("type")
         if kind == "lifespan":
-            await self.app(scope, receive, _flushing(send))
+            await self.app(scope, receive, _flushing(send, self._open))
         elif kind not in ("http", "websocket"):
             await self.app(scope, receive, send)
         elif is_open(scope.get(SEEN)):
@@ -69,6 +71,7 @@ class ASGIMiddleware:
         passing = passes(exchange, bears, receive, send)
         stays = False
         ended: BaseException | None = None
+        self._open.add(exchange)
         enter(ours)
         try:
             await self.app(scope, passing.receive, passing.send)
@@ -80,6 +83,7 @@ class ASGIMiddleware:
             deferred = isinstance(ended, GeneratorExit)  # closed by a collection, maybe: nothing may be logged then
             exchange.state.close(deferred=deferred)
             exchange.end(ended, deferred=deferred)
+            self._open.discard(exchange)
             ended = None  # its traceback holds this frame
             if not stays:
                 leave(exchange.state, outer)
@@ -128,14 +132,17 @@ def _mark(scope: MutableMapping[str, Any], state: object, request_id: str) -> No
         fault("putting a request's id into its scope", error)
 
 
-def _flushing(send: Any) -> Any:
+def _flushing(send: Any, still_open: set[Exchange]) -> Any:
     """`send`, with everything written before the server is told that the application is down.
 
-    Servers may end the process by a signal then, and no exit handler of Python's runs.
+    Servers may end the process by a signal then, and no exit handler of Python's runs: requests that are still open
+    were cancelled, and their tasks may not get to say so.
     """
 
     async def flushing(message: Any) -> None:
-        if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+        if _type(message) in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+            for exchange in list(still_open):
+                exchange.end(CancelledError())
             flush(5.0)
         await send(message)
 
@@ -226,6 +233,8 @@ def _size(message: Any, *names: str) -> int:
     return 0
 
 
+_STEPS = 50
+"""Steps of the event loop: an error passes about five of them in each BaseHTTPMiddleware."""
 _BODIES = frozenset({"http.response.body", "http.response.pathsend", "http.response.zerocopysend"})
 
 
@@ -273,7 +282,29 @@ class _Http(_Passing):
             self.exchange.is_out()
             # A stream whose loop was left may still be gone on with: the end of the request tells what it came to.
             if not self.exchange.state.left:
-                self.exchange.end()
+                _end_soon(self.exchange)
+
+
+def _end_soon(exchange: Exchange) -> None:
+    """Have its record made in a moment: at once where the application raises or returns now, and not much later where
+    it goes on, with a background task.
+
+    Starlette's BaseHTTPMiddleware ends the response of an application that has failed as if it were whole, and raises
+    the error some steps of the event loop later.
+    """
+    try:
+        loop = get_running_loop()
+    except RuntimeError:  # not asyncio's
+        exchange.end()
+        return
+
+    def step(left: int) -> None:
+        if not left:
+            exchange.end()
+        elif exchange.is_open:
+            loop.call_soon(step, left - 1)
+
+    loop.call_soon(step, _STEPS)
 
 
 def _status(message: Any) -> int | None:

@@ -92,6 +92,11 @@ class Exchange:
         self._created = 0.0
         self._started = self._clock()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is to have a record that has not been made."""
+        return self._is_logged
+
     def received_piece(self, size: int) -> None:
         """A piece of the request's body was handed to the application."""
         self.received = (self.received or 0) + size
@@ -164,8 +169,8 @@ class Exchange:
         return fields
 
     def _outcome(self, error: BaseException | None) -> tuple[str, str]:
-        if self.whole:
-            return "completed", "exhausted"
+        if self.whole:  # a server may cancel what goes on after that; an error is one all the same
+            return ("error", "exception") if isinstance(error, Exception) else ("completed", "exhausted")
         if self.state.disconnected:
             return "cancelled", "client_disconnect"
         if error is None:

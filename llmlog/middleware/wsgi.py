@@ -148,8 +148,8 @@ class _Start:
             pass
         write = self._start_response(status, passed, *exc_info, **named)
         try:
-            self._route.look()
             self._exchange.status = int(status[:3])
+            self._route.look()
         except Exception:  # a status in a form of its own, which the server has accepted
             pass
 

@@ -159,6 +159,32 @@ def test_the_end_of_the_application(calls: Records) -> None:
     del stream
 
 
+def test_the_end_of_the_application_with_a_request_still_open(calls: Records) -> None:
+    """The server has cancelled it, and may end the process before its task can say so: its record is made now."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await send({"type": "lifespan.shutdown.complete"})
+        else:
+            await asyncio.Event().wait()
+
+    async def server() -> None:
+        async def send(message: Any) -> None:
+            """Told that the application is down."""
+
+        middleware = ASGIMiddleware(app)
+        task = asyncio.create_task(middleware(dict(SCOPE), never, send))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        await middleware({"type": "lifespan"}, never, send)
+        assert record_of(calls)["ended_by"] == "cancellation"
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(server())
+    assert record_of(calls)["outcome"] == "cancelled"
+
+
 def test_other_protocols_pass() -> None:
     """What is neither HTTP nor a websocket is none of its business."""
     seen = []
@@ -282,13 +308,21 @@ def test_the_record_of_a_request(calls: Records) -> None:
     assert record["ttfb_ms"] <= record["latency_ms"]
 
 
+async def steps(count: int = 100) -> None:
+    """Let the event loop go on."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 def test_the_record_is_made_when_the_body_has_ended(calls: Records) -> None:
     """Not when the application returns: a background task may go on for minutes."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200})
+        await steps()
         assert calls.requests() == []
         await send({"type": "http.response.body", "body": b"a"})
+        await steps()
         assert record_of(calls)["outcome"] == "completed"
         assert llmlog.current()["request_id"] == "r-1"  # a background task is still in it
         raise ZeroDivisionError
@@ -296,6 +330,21 @@ def test_the_record_is_made_when_the_body_has_ended(calls: Records) -> None:
     with pytest.raises(ZeroDivisionError):
         run(app, {"headers": [(b"x-request-id", b"r-1")]})
     assert record_of(calls)["http_status"] == 200
+
+
+def test_a_framework_that_ends_a_failed_response(calls: Records) -> None:
+    """The error comes a few steps later than the last byte, and is in the record."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b""})
+        await steps(10)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(app)
+    record = record_of(calls)
+    assert (record["outcome"], record["error_type"], record["http_status"]) == ("error", "ZeroDivisionError", 200)
 
 
 def test_a_stream_that_is_still_held_counts(calls: Records) -> None:
@@ -307,6 +356,7 @@ def test_a_stream_that_is_still_held_counts(calls: Records) -> None:
             break
         await send({"type": "http.response.start", "status": 200})
         await send({"type": "http.response.body", "body": b"a"})
+        await steps()
         assert calls.requests() == []
         scope["held"] = held
 
@@ -321,13 +371,16 @@ def test_trailers_and_files(calls: Records) -> None:
     async def with_trailers(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "trailers": True})
         await send({"type": "http.response.body", "body": b"a"})
+        await steps()
         assert calls.requests() == []
         await send({"type": "http.response.trailers", "headers": []})
+        await steps()
         assert record_of(calls)["response_bytes"] == 1
 
     async def with_file(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200})
         await send({"type": "http.response.pathsend", "path": "/a"})
+        await steps()
         assert "response_bytes" not in record_of(calls)
 
     run(with_trailers)

@@ -76,7 +76,8 @@ class Abandoned(BaseException):
         (200, True, False, None, ("completed", "exhausted", 200, logging.INFO)),
         (404, True, False, None, ("completed", "exhausted", 404, logging.WARNING)),
         (503, True, False, None, ("completed", "exhausted", 503, logging.ERROR)),
-        (200, True, False, ZeroDivisionError(), ("completed", "exhausted", 200, logging.INFO)),  # a background task's
+        (200, True, False, ZeroDivisionError(), ("error", "exception", 200, logging.ERROR)),  # a framework ended it
+        (200, True, False, asyncio.CancelledError(), ("completed", "exhausted", 200, logging.INFO)),
         (200, True, True, None, ("completed", "exhausted", 200, logging.INFO)),
         (None, False, False, ZeroDivisionError(), ("error", "exception", 500, logging.ERROR)),
         (200, False, False, ZeroDivisionError(), ("error", "exception", 200, logging.ERROR)),

@@ -293,7 +293,7 @@ def test_an_error_that_comes_too_late() -> None:
 
 
 def test_an_error_of_close(calls: Records) -> None:
-    """It passes to the server; the response was whole."""
+    """It passes to the server, and is in the record; the client has seen a whole response."""
 
     class Body(list):  # type: ignore[type-arg]
         def close(self) -> None:
@@ -305,7 +305,8 @@ def test_an_error_of_close(calls: Records) -> None:
 
     with pytest.raises(ZeroDivisionError):
         Server().run(WSGIMiddleware(app))
-    assert record_of(calls)["outcome"] == "completed"
+    record = record_of(calls)
+    assert (record["outcome"], record["error_type"], record["http_status"]) == ("error", "ZeroDivisionError", 200)
 
 
 def test_what_is_written(calls: Records) -> None:
