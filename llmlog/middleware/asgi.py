@@ -234,7 +234,7 @@ def _size(message: Any, *names: str) -> int:
 
 
 _STEPS = 50
-"""Steps of the event loop: an error passes about five of them in each BaseHTTPMiddleware."""
+"""Steps of the event loop: an error takes about three of them through each BaseHTTPMiddleware."""
 _BODIES = frozenset({"http.response.body", "http.response.pathsend", "http.response.zerocopysend"})
 
 

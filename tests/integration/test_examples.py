@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+from conftest import sdk
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -68,3 +71,30 @@ def test_the_demo(tmp_path: Path) -> None:
     }
     assert all(call["request_id"] in printed or call["request_id"][:8] in printed for call in calls)
     assert {call["usage_source"] for call in calls} == {"provider", "estimated"}
+
+
+@pytest.mark.parametrize(
+    ("framework", "route"),
+    [
+        ("fastapi", "/orders/{order_id}/answer"),
+        ("django", "/orders/<int:order_id>/answer"),
+        ("flask", "/orders/<int:order_id>/answer"),
+    ],
+)
+def test_a_framework(tmp_path: Path, framework: str, route: str) -> None:
+    """One answer is read to its end and one is left: each request and each call has its record, joined by the id."""
+    sdk(framework)
+    printed = run(f"{framework}_app.py", tmp_path)
+    assert "Your parcel left our warehouse this morning." in printed
+    file = tmp_path / ".demo" / f"{framework}.jsonl"
+    records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    requests = {one["request_id"]: one for one in records if one.get("event") == "http.request"}
+    calls = {one["request_id"]: one for one in records if one.get("event") == "llm.call"}
+    assert requests.keys() == calls.keys() == {"read-to-the-end", "left-early"}
+    for request_id, outcome in (("read-to-the-end", "completed"), ("left-early", "cancelled")):
+        request, call = requests[request_id], calls[request_id]
+        assert (request["outcome"], call["outcome"]) == (outcome, outcome)
+        assert (request["http_route"], request["http_status"], request["request_calls"]) == (route, 200, 1)
+        assert request["request_cost_usd"] == call["cost_usd"] > 0
+        assert (call["feature"], call["http_path"]) == ("orders", "/orders/77/answer")
+    assert requests["left-early"]["ended_by"] == calls["left-early"]["ended_by"] == "client_disconnect"
