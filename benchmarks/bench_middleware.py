@@ -21,6 +21,7 @@ from llmlog.middleware import ASGIMiddleware, WSGIMiddleware
 
 REQUESTS = 2000
 RUNS = 9
+PIECES = 10_000
 # What a browser and a proxy send.
 HEADERS = [
     (b"host", b"shop.example"), (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64)"), (b"accept", b"*/*"),
@@ -43,6 +44,13 @@ ENVIRON: dict[str, Any] = {
 async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
     await send({"type": "http.response.body", "body": b"word ", "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def streaming_app(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    for _ in range(PIECES):
+        await send({"type": "http.response.body", "body": b"word ", "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 
@@ -72,6 +80,20 @@ def asgi(app: Any) -> float:
     assert len(has_id) == REQUESTS
     assert all(has_id) == (app is not asgi_app)
     return taken
+
+
+def piece(app: Any) -> float:
+    """Microseconds for each piece of a streamed response."""
+
+    async def send(message: Any) -> None:
+        """Sent."""
+
+    async def main() -> float:
+        begun = time.perf_counter()
+        await app(dict(SCOPE), send, send)
+        return (time.perf_counter() - begun) / PIECES * 1e6
+
+    return asyncio.run(main())
 
 
 def wsgi(app: Any) -> float:
@@ -137,10 +159,12 @@ def main() -> None:
     apps = {"bare": asgi_app, **peers(), "llmlog (id, trace, path, client)": ASGIMiddleware(asgi_app, **only_id),
             "llmlog (and the record)": ASGIMiddleware(asgi_app)}  # fmt: skip
     compared(asgi, apps)
-    assert handler.count == REQUESTS * RUNS
+    assert handler.count == REQUESTS * RUNS  # those of the last one
     print("WSGI")
     compared(wsgi, {"bare": wsgi_app, "llmlog (id, trace, path, client)": WSGIMiddleware(wsgi_app, **only_id),
                     "llmlog (and the record)": WSGIMiddleware(wsgi_app)})  # fmt: skip
+    print("ASGI, each piece of a streamed response")
+    compared(piece, {"bare": streaming_app, "llmlog": ASGIMiddleware(streaming_app)})
     print("ASGI, the record redacted and written as JSON")
     handler.setFormatter(JSONFormatter())
     handler.addFilter(ContextFilter())

@@ -218,7 +218,7 @@ def _is_named(pair: Any, name: bytes) -> bool:
 
 
 def _type(message: Any) -> str | None:
-    kind = message.get("type") if isinstance(message, Mapping) else None
+    kind = message.get("type") if type(message) is dict or isinstance(message, Mapping) else None
     return kind if isinstance(kind, str) else None
 
 
