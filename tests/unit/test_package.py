@@ -29,7 +29,7 @@ LAYERS = [
     "redaction", "worker", "records",
     "prompts", "captures", "figures", "summary", "recovery", "journal", "budgets", "lifecycle", "calls", "drivers",
     "streams", "clients.sending", "clients.bodies", "clients.stainless", "clients.anthropic", "clients.bedrock",
-    "clients.google", "clients.openai", "clients", "events", "config", "filters", "formatters",
+    "clients.google", "clients.openai", "clients", "events", "metrics", "config", "filters", "formatters",
     "integrations.structlog", "integrations",
     "handlers.backend", "handlers.jsonlines", "handlers", "middleware.asgi", "middleware",
     "testing.scripts", "testing.wire", "testing.openai", "testing.anthropic", "testing.chains", "testing.answering",

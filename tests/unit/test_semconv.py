@@ -100,6 +100,10 @@ BUDGET = [
     "request_cost_usd",
     "request_cost_partial",
 ]
+EVENTS = {
+    "score", "label", "comment", "score_name", "evaluator", "kind", "version", "cpu_percent", "cpu_ms", "memory_bytes",
+    "threads", "open_files", "open_calls",
+}  # fmt: skip
 BASE = [
     "timestamp",
     "level",
@@ -123,7 +127,7 @@ def test_every_documented_field_is_in_the_table() -> None:
 def test_a_field_is_found_under_its_own_name() -> None:
     """The key of a row is its name, and no row was lost to a second one of the same name."""
     assert all(name == field.name for name, field in FIELDS.items())
-    assert len(FIELDS) == len({*SUMMARY, *BUDGET, *BASE, "truncated"})
+    assert len(FIELDS) == len({*SUMMARY, *BUDGET, *BASE, *EVENTS, "truncated"})
 
 
 @pytest.mark.parametrize("spelling", ["otel", "ecs"])
