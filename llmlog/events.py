@@ -22,7 +22,8 @@ def event(name: str, /, *, level: int | str = logging.INFO, **fields: Any) -> No
 
     - `llm.retrieval`: `retriever`, `query_length`, `document_count`, `document_ids`, `document_scores`, `latency_ms`
     - `llm.tool`: `tool_name`, `tool_call_id`, `arguments_length`, `latency_ms`
-    - `llm.feedback`: `call_id` (the call that is judged: `Call.call_id`, `Stream.call_id`), `score`, `label`, `comment`
+    - `llm.feedback`: `score`, `label`, `comment`, and the call that is judged: `call_id` (`Call.call_id`), or the
+      `response_id` that the provider gave its answer
     - `llm.score`: the same of an evaluation's, with `score_name` and `evaluator`
     - `system.event`: `kind` (deployment, configuration_change, provider_outage, rate_limit), `version`, `provider`
     - `system.metrics`: `llmlog.metrics` logs these

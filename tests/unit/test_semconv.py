@@ -142,7 +142,7 @@ def test_types_and_units_are_of_a_closed_set() -> None:
     for field in FIELDS.values():
         names = {node.id for node in ast.walk(ast.parse(field.type)) if isinstance(node, ast.Name)}
         assert names <= {"str", "int", "float", "bool", "list"}, field.name
-        assert field.unit in {None, "ms", "tokens", "tokens/s", "USD", "characters"}, field.name
+        assert field.unit in {None, "ms", "tokens", "tokens/s", "USD", "characters", "bytes"}, field.name
         assert field.loki in {"label", "metadata", "line"}, field.name
         assert field.elasticsearch in {"keyword", "long", "double", "boolean", "text", "date"}, field.name
         assert field.meaning
