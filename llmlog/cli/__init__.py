@@ -21,7 +21,7 @@ except ModuleNotFoundError as error:
     raise SystemExit(2) from None
 
 from llmlog._version import __version__
-from llmlog.cli import recost, recover, redact
+from llmlog.cli import reconcile, recost, recover, redact
 
 __all__ = ["app", "main"]
 
@@ -29,6 +29,7 @@ app = typer.Typer(
     name="llmlog", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
 )
 app.command("recost")(recost.command)
+app.command("reconcile")(reconcile.command)
 app.command("recover")(recover.command)
 app.command("redact")(redact.command)
 
