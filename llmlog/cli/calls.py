@@ -12,8 +12,10 @@ __all__ = ["Line", "lines", "with_fields"]
 
 _LONGEST = 16 << 20  # bytes of a line that is read as a record
 _MARK = b'"llm.call"'
-_BLANKS = re.compile("[ \t\r\n]*+")
+_BLANKS = re.compile(r"[ \t\r\n]*+")
+_NAME = re.compile(r'([ \t\r\n]*+)"((?:[^"\\]|\\.)*+)"([ \t\r\n]*+:[ \t\r\n]*+)', re.DOTALL)
 _DECODER = json.JSONDecoder(strict=False)
+_VALUE = _DECODER.raw_decode
 
 
 class Line(NamedTuple):
@@ -57,19 +59,18 @@ def with_fields(data: bytes, fields: Mapping[str, Any]) -> bytes:
     written: set[str] = set()
     blank = colon = ""
     at = begin
-    while True:
-        name_at = _after_blanks(text, at)
-        name, name_end = _DECODER.raw_decode(text, name_at)
-        value_at = _after_blanks(text, _after_blanks(text, name_end) + 1)
-        value, value_end = _DECODER.raw_decode(text, value_at)
-        end = _after_blanks(text, value_end)
-        blank, colon = text[at:name_at] if members else blank, text[name_end:value_at]
-        if name not in fields or (fields[name] is not None and _same(value, fields[name])):
+    while found := _NAME.match(text, at):  # what was read as an object has one
+        value_at = found.end()
+        value, value_end = _VALUE(text, value_at)
+        end = _BLANKS.match(text, value_end).end()  # type: ignore[union-attr]  # it matches anywhere
+        key = found[2] if "\\" not in found[2] else _DECODER.decode(f'"{found[2]}"')
+        blank, colon = found[1] if members else blank, found[3]
+        if key not in fields or (fields[key] is not None and _same(value, fields[key])):
             members.append(text[at:end])
-        elif fields[name] is not None:
-            new = json.dumps(fields[name], ensure_ascii=ensure_ascii)
+        elif fields[key] is not None:
+            new = json.dumps(fields[key], ensure_ascii=ensure_ascii)
             members.append(text[at:value_at] + new + text[value_end:end])
-        written.add(name)
+        written.add(key)
         at = end + 1
         if text[end] == "}":
             break
@@ -82,8 +83,3 @@ def with_fields(data: bytes, fields: Mapping[str, Any]) -> bytes:
 
 def _same(before: Any, after: Any) -> bool:
     return type(before) is type(after) and before == after
-
-
-def _after_blanks(text: str, at: int) -> int:
-    found = _BLANKS.match(text, at)
-    return found.end() if found else at

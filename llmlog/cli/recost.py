@@ -175,7 +175,7 @@ class _Sum:
         self.is_least = self.is_least or is_partial or cost is None
 
     def __str__(self) -> str:
-        return "unknown" if self.total is None else f"{'at least ' if self.is_least else ''}${self.total:.6f}"
+        return "unknown" if self.total is None else f"{'at least ' if self.is_least else ''}${self.total:,.6f}"
 
 
 class _Model:
