@@ -384,6 +384,15 @@ def test_web_searches(calls: Records, events: list[Any], searches: int | None) -
     assert calls.one().get("web_searches") == searches
 
 
+def test_searches_in_a_whole_response(calls: Records) -> None:
+    """Of an SDK's objects, too."""
+    for made in (response(search(), search("open_page")), objects(response(search(), search("open_page")))):
+        calls.clear()
+        with llmlog.call(model="gpt-5") as one:
+            one.finish(made)
+        assert calls.one()["web_searches"] == 1
+
+
 def test_searches_are_paid_for(calls: Records) -> None:
     """Those of a stream that was left, too."""
     stream = llmlog.stream(iter([start(model="gpt-5"), item("done", search()), text("x"), end()]), input="news?")
