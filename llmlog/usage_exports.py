@@ -79,14 +79,6 @@ _LAYOUTS = (
         currency="amount_currency",
         ends=", ",  # the line item goes on with the kind of tokens
     ),
-    replace(
-        _OPENAI,
-        marks=frozenset({"start_time", "amount.value"}),
-        model=("line_item",),
-        figures={"cost_usd": ("amount.value",)},
-        currency="amount.currency",
-        ends=", ",
-    ),
     _OPENAI,
     replace(_OPENAI, marks=frozenset({"start_time", "start_time_iso"})),  # a time in which nothing was used
     _Layout(
@@ -120,8 +112,8 @@ _LAYOUTS = (
         figures={
             "input_tokens": (
                 "uncached_input_tokens",
-                "cache_creation.ephemeral_5m_input_tokens",
-                "cache_creation.ephemeral_1h_input_tokens",
+                "cache_creation_ephemeral_5m_input_tokens",
+                "cache_creation_ephemeral_1h_input_tokens",
                 "cache_read_input_tokens",
             ),
             "output_tokens": ("output_tokens",),
@@ -138,6 +130,8 @@ _LAYOUTS = (
     ),
 )
 _ANY = _Layout(None, frozenset(), ("date", "day"), ("model",), {name: (name,) for name in FIGURES})
+Names = Mapping[str, None]
+"""The columns, in their order."""
 _STARTS = ("start_time", "starting_at")
 """Where the API's buckets say when they begin."""
 
@@ -155,8 +149,7 @@ def read(source: io.BufferedIOBase, name: str, columns: Mapping[str, Sequence[st
         text = source.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageValueError(f"{name} is no UTF-8: {error}") from None
-    rows = _of_json(text, name) if text.lstrip()[:1] in ("{", "[") else _of_csv(text, name)
-    names = dict.fromkeys(column for _, row in rows for column in row)
+    names, rows = _of_json(text, name) if text.lstrip()[:1] in ("{", "[") else _of_csv(text, name)
     layout = _layout(names)
     if columns:
         layout = replace(
@@ -188,14 +181,14 @@ def read(source: io.BufferedIOBase, name: str, columns: Mapping[str, Sequence[st
     return Export(layout.provider, frozenset(days), found)
 
 
-def _layout(names: Mapping[str, None]) -> _Layout:
+def _layout(names: Names) -> _Layout:
     known = next((one for one in _LAYOUTS if one.marks <= names.keys()), None)
     if known is None and len(names) == 1:  # an API's buckets, in all of which nothing was used
         known = next((one for one in _LAYOUTS if names.keys() & {*_STARTS} & {*one.date}), None)
     return known or _ANY
 
 
-def _of_csv(text: str, name: str) -> list[tuple[int, Mapping[str, Any]]]:
+def _of_csv(text: str, name: str) -> tuple[Names, list[tuple[int, Mapping[str, Any]]]]:
     header = text.partition("\n")[0]
     delimiter = max(",;\t", key=header.count)
     try:
@@ -215,10 +208,10 @@ def _of_csv(text: str, name: str) -> list[tuple[int, Mapping[str, Any]]]:
             rows.append((len(rows) + 1, dict(zip(names, values, strict=False))))
     except csv.Error as error:
         raise UsageValueError(f"{name} is no CSV: {error}") from None
-    return rows
+    return dict.fromkeys(names), rows
 
 
-def _of_json(text: str, name: str) -> list[tuple[int, Mapping[str, Any]]]:
+def _of_json(text: str, name: str) -> tuple[Names, list[tuple[int, Mapping[str, Any]]]]:
     try:
         pages = json.loads(text, parse_float=Decimal)
     except (ValueError, RecursionError) as error:
@@ -236,14 +229,15 @@ def _of_json(text: str, name: str) -> list[tuple[int, Mapping[str, Any]]]:
                 )
             start = {key: bucket[key] for key in _STARTS if key in bucket}
             rows += [{**start, **_flat(one)} for one in results] or [start]
-    return [(number, row) for number, row in enumerate(rows, 1)]
+    return dict.fromkeys(column for row in rows for column in row), list(enumerate(rows, 1))
 
 
 def _flat(result: Mapping[str, Any]) -> dict[str, Any]:
+    """With what stands in objects beside the rest, named as OpenAI's files name it."""
     flat: dict[str, Any] = {}
     for key, value in result.items():
         if isinstance(value, dict):
-            flat.update({f"{key}.{inner}": each for inner, each in value.items()})
+            flat.update({f"{key}_{inner}": each for inner, each in value.items()})
         else:
             flat[key] = value
     return flat
@@ -257,11 +251,11 @@ class _Reading:
 
     def __init__(self, where: str, row: Mapping[str, Any], layout: _Layout) -> None:
         self.where = where
-        self.row_ = row
+        self.given = row
         self.layout = layout
 
     def wrong(self, column: str, what: str) -> NoReturn:
-        raise UsageValueError(f"{self.where}: {column} {what}, got {shown(self.row_[column])}")
+        raise UsageValueError(f"{self.where}: {column} {what}, got {shown(self.given[column])}")
 
     def row(self) -> Row:
         layout = self.layout
@@ -273,16 +267,16 @@ class _Reading:
         if "cost_usd" in figures:
             if layout.cents:
                 figures["cost_usd"] = figures["cost_usd"].scaleb(-2)
-            currency = self.row_.get(layout.currency)
+            currency = self.given.get(layout.currency)
             if currency and str(currency).lower() != "usd":
                 self.wrong(layout.currency, "is not USD")
         return Row(self.day(), self.model(), figures)
 
     def day(self) -> date:
-        column = next((each for each in self.layout.date if self.row_.get(each)), None)
+        column = next((each for each in self.layout.date if self.given.get(each)), None)
         if column is None:
             raise UsageValueError(f"{self.where}: it has no {' or '.join(self.layout.date)}")
-        given = self.row_[column]
+        given = self.given[column]
         text = str(given).strip()
         try:
             if re.fullmatch(r"\d{9,11}(\.0+)?", text):  # Unix seconds; more digits are a date, or nothing
@@ -293,11 +287,11 @@ class _Reading:
         return moment.astimezone(UTC).date() if moment.tzinfo else moment.date()
 
     def model(self) -> str:
-        model = next((str(value) for each in self.layout.model if (value := self.row_.get(each))), "")
+        model = next((str(value) for each in self.layout.model if (value := self.given.get(each))), "")
         return (model.partition(self.layout.ends)[0] if self.layout.ends else model).strip()
 
     def number(self, column: str) -> Decimal | None:
-        value = self.row_.get(column)
+        value = self.given.get(column)
         if value is None or value == "":
             return None
         text = str(value).strip().removeprefix("$")

@@ -114,6 +114,7 @@ def figures(**given: Any) -> dict[str, Decimal]:
         (ANTHROPIC_COSTS_API, "anthropic", {AUGUST_1},
          [(AUGUST_1, "claude-sonnet-4-20250514", figures(cost_usd="1.2378912"))]),
         ("date,model,requests\n", None, set(), []),
+        (ANTHROPIC.partition("\n")[0], "anthropic", set(), []),
     ],
 )  # fmt: skip
 def test_known_exports(content: Any, provider: str | None, days: set[date], rows: list[Any]) -> None:
