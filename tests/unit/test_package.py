@@ -34,7 +34,8 @@ LAYERS = [
     "handlers.backend", "handlers.jsonlines", "handlers", "middleware.asgi", "middleware",
     "testing.scripts", "testing.wire", "testing.openai", "testing.anthropic", "testing.chains", "testing.answering",
     "testing.servers", "testing.captured", "testing.canaries", "testing.clocks", "testing.plugin", "testing",
-    "cli.terminal", "cli.objects", "cli.lines", "cli.files", "cli.recover", "cli.redact", "cli", "__main__",
+    "usage_exports", "reconciliation", "cli.terminal", "cli.objects", "cli.lines", "cli.files", "cli.runs",
+    "cli.calls", "cli.recost", "cli.reconcile", "cli.recover", "cli.redact", "cli", "__main__",
 ]  # fmt: skip
 DOORS = {
     ("calls", "streams"),  # Call.stream() is the door to the drivers that stand on it
