@@ -38,9 +38,9 @@ def extract(headers: Mapping[Any, Any] | Iterable[tuple[Any, Any]]) -> dict[str,
         fields["request_id"] = request_id
     if trace := _TRACEPARENT.fullmatch(found.get("traceparent", "")):
         fields["trace_id"], fields["span_id"], fields["trace_flags"] = trace.group(1, 2, 3)
-        if 0 < len(state := found.get("tracestate", "")) <= _MAX_STATE and state.isascii():
+        if 0 < len(state := found.get("tracestate", "")) <= _MAX_STATE and _is_plain(state):
             fields["tracestate"] = state
-    if 0 < len(baggage := found.get("baggage", "")) <= _MAX_BAGGAGE and baggage.isascii():
+    if 0 < len(baggage := found.get("baggage", "")) <= _MAX_BAGGAGE and _is_plain(baggage):
         fields["baggage"] = baggage
     return fields
 
@@ -115,6 +115,10 @@ def _pairs(headers: Any) -> list[tuple[Any, Any]]:
         return list(headers.items() if hasattr(headers, "items") else [(name, value) for name, value in headers])
     except (TypeError, ValueError):
         raise UsageTypeError(f"headers are a mapping or pairs of name and value, got {shown(headers)}") from None
+
+
+def _is_plain(value: str) -> bool:
+    return value.isascii() and value.isprintable()
 
 
 def _text(value: Any) -> str:

@@ -1,6 +1,6 @@
 """aiohttp: outgoing requests bear the current request's id and trace.
 
-    session = aiohttp.ClientSession(trace_configs=[trace_config()])
+session = aiohttp.ClientSession(trace_configs=[trace_config()])
 """
 
 from __future__ import annotations

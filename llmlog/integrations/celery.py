@@ -13,6 +13,7 @@ Celery puts its own handlers on the root logger of a worker, unless somebody els
 
 from __future__ import annotations
 
+import contextvars
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -25,6 +26,7 @@ from llmlog.faults import fault
 from llmlog.plain import text_of
 from llmlog.propagation import extract, inject
 from llmlog.redaction import redact
+from llmlog.request_state import RequestState
 from llmlog.scopes import RequestScope, request
 
 try:
@@ -38,7 +40,7 @@ _HEADER = "llmlog"
 _LEVELS = {"FAILURE": logging.ERROR, "REVOKED": logging.WARNING}
 
 _fields: tuple[str, ...] = ()
-_running: dict[str, tuple[RequestScope, Any, float]] = {}  # a task's id -> its request, its state, when it started
+_running: dict[str, tuple[RequestScope, RequestState, float]] = {}  # a task's id -> its request, and when it started
 
 
 def connect(*, fields: Iterable[str] = ()) -> None:
@@ -88,6 +90,7 @@ def _starting(task_id: Any = None, task: Any = None, **_: Any) -> None:
         found = {name: value for name, value in found.items() if isinstance(name, str)}
         scope = request(**found)
         entered = scope.__enter__()
+        assert entered.request is not None  # a request's context has its state
         _running[task_id] = scope, entered.request, settings.current().clock()
     except Exception as error:
         fault("starting a task", error)
@@ -97,29 +100,25 @@ def _ended(task_id: Any = None, task: Any = None, state: Any = None, retval: Any
     try:
         if (known := _running.pop(task_id, None)) is None:
             return
-        scope, request_state, started = known
-        try:
-            _log(task, state, retval, request_state, settings.current().clock() - started)
-        finally:
-            scope.__exit__(None, None, None)
+        scope, run, started = known
+        fields: dict[str, Any] = {
+            "task_state": text_of(state) if state else None,
+            "task_retries": task.request.retries or None,
+            "latency_ms": round((settings.current().clock() - started) * 1000, 3),
+        }
+        if state in ("FAILURE", "RETRY") and isinstance(retval, BaseException):
+            kind = type(retval)
+            name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+            fields.update(error_type=name, error_message=redact(text_of(retval)))
+        inside = contextvars.copy_context()
+        scope.__exit__(None, None, None)
+        run.when_counted(lambda: inside.run(_log, state, fields, run))
     except Exception as error:
         fault("ending a task", error)
 
 
-def _log(task: Any, state: Any, retval: Any, request_state: Any, seconds: float) -> None:
-    totals = request_state.totals
-    fields: dict[str, Any] = {
-        "task_state": text_of(state) if state else None,
-        "latency_ms": round(seconds * 1000, 3),
-        "task_retries": task.request.retries or None,
-    }
-    if totals.calls:
-        fields.update(totals.as_fields())
-    if state in ("FAILURE", "RETRY") and isinstance(retval, BaseException):
-        kind = type(retval)
-        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-        fields.update(error_type=name, error_message=redact(text_of(retval)))
-    event("celery.task", level=_LEVELS.get(state, logging.INFO), **fields)
+def _log(state: Any, fields: dict[str, Any], run: RequestState) -> None:
+    event("celery.task", level=_LEVELS.get(state, logging.INFO), **fields, **run.totals.as_fields())
 
 
 _RECEIVERS = (

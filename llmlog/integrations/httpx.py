@@ -1,7 +1,7 @@
 """httpx (and httpx2): outgoing requests bear the current request's id and trace.
 
-    client = httpx.Client(event_hooks=event_hooks())
-    client = httpx.AsyncClient(event_hooks=async_event_hooks(hosts=["billing.internal"]))
+client = httpx.Client(event_hooks=event_hooks())
+client = httpx.AsyncClient(event_hooks=async_event_hooks(hosts=["billing.internal"]))
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """requests: outgoing requests bear the current request's id and trace.
 
-    session = requests.Session()
-    session.mount("https://", ContextAdapter())
+session = requests.Session()
+session.mount("https://", ContextAdapter())
 """
 
 from __future__ import annotations
@@ -36,4 +36,5 @@ class ContextAdapter(HTTPAdapter):
         added_to(request.headers, host=urlsplit(request.url).hostname, hosts=self._hosts)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_hosts": self._hosts}  # requests lists the attributes that it pickles
+        state: Any = super().__getstate__()
+        return {**state, "_hosts": self._hosts}  # requests lists the attributes that it pickles
