@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from llmlog.costs import cost
     from llmlog.events import event, timed_event
     from llmlog.exceptions import LLMLogError, UsageTypeError, UsageValueError
+    from llmlog.executors import ContextExecutor
     from llmlog.lifecycle import flush
     from llmlog.propagation import extract, inject
     from llmlog.redaction import redact
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     # the request
-    "Context", "Totals", "bind", "carry", "current", "extract", "inject", "request", "totals", "unbind",
+    "Context", "ContextExecutor", "Totals", "bind", "carry", "current", "extract", "inject", "request", "totals",
+    "unbind",
     # its calls
     "AsyncStream", "Call", "Stream", "call", "stream", "unwrap", "wrap",
     # figures
@@ -59,6 +61,7 @@ _HOMES = {
     "costs": ("cost",),
     "events": ("event", "timed_event"),
     "exceptions": ("LLMLogError", "UsageTypeError", "UsageValueError"),
+    "executors": ("ContextExecutor",),
     "lifecycle": ("flush",),
     "propagation": ("extract", "inject"),
     "redaction": ("redact",),

@@ -112,6 +112,8 @@ class Life(Facts):
                 self.ending = Ending(ended_by, ended, created, error, tuple(state.around()), state.hung_up())
             if not self.driven:  # all of it was the sending
                 self.sending = ended - self.started
+            for request in self.ending.around:
+                request.expect(self.call_id)
             if deferred:
                 worker.later(self._report)
             elif self._is_long():
@@ -152,6 +154,8 @@ class Life(Facts):
         costs.tell_unpriced(fields)
         for totals in over:
             budgets.tell(totals, self.context, self.trace, self.call_id, self.settings)
+        for request in ending.around:
+            request.arrived(self.call_id)
 
     def left(self) -> None:
         """The loop was left; the stream may still be held, and gone on with. Safe in a finaliser."""

@@ -9,23 +9,34 @@ from typing import Any
 from llmlog.faults import fault, notice
 from llmlog.semconv import attribute_name
 
-__all__ = ["CALLS", "EVENTS", "emit", "flush_handlers", "seen"]
+__all__ = ["CALLS", "EVENTS", "HTTP", "emit", "flush_handlers", "seen"]
 
 CALLS = "llmlog.calls"
 """The logger of the summary records, one for every LLM call."""
 EVENTS = "llmlog.events"
 """The logger of the records about what is not a call."""
+HTTP = "llmlog.http"
+"""The logger of the records of HTTP requests and websockets."""
 
 
-def emit(name: str, level: int, message: str, fields: Mapping[str, Any], *, created: float | None = None) -> None:
+def emit(
+    name: str,
+    level: int,
+    message: str,
+    fields: Mapping[str, Any],
+    *,
+    created: float | None = None,
+    tell: bool = True,
+) -> None:
     """Log one record with `fields` as its attributes on logger `name`. Never raises: a fault is counted.
 
-    `created`: Unix seconds of what the record tells, where that is earlier than now.
+    `created`: Unix seconds of what the record tells, where that is earlier than now. `tell`: whether to say so where
+    nobody sees it.
     """
     try:
         logger = logging.getLogger(name)
-        if not seen(name, level) and not logger.isEnabledFor(level):  # logging's own last resort may print the rest
-            return
+        if not seen(name, level, tell=tell) and not logger.isEnabledFor(level):
+            return  # where it is enabled, logging's own last resort may print it
         record = logger.makeRecord(name, level, __file__, 0, message, (), None, "emit")
         record.__dict__.update({attribute_name(field): value for field, value in fields.items()})
         if created is not None:
@@ -77,7 +88,7 @@ def _has_handler(logger: logging.Logger, level: int) -> bool:
 def flush_handlers() -> None:
     """Flush the handlers that see llmlog's records. Never raises."""
     seen = set()
-    for name in (CALLS, EVENTS):
+    for name in (CALLS, EVENTS, HTTP):
         above: logging.Logger | None = logging.getLogger(name)
         while above is not None:
             for handler in above.handlers:

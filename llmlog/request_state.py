@@ -38,6 +38,21 @@ class Totals(NamedTuple):
     cost_partial: bool = False
     """Whether the price of any is not known, or only in part: the cost is a lower bound."""
 
+    def as_fields(self) -> dict[str, Any]:
+        """What is known of them, under the names of the records."""
+        fields: dict[str, Any] = {"request_calls": self.calls}
+        if self.calls:
+            fields.update(request_input_tokens=self.input_tokens, request_output_tokens=self.output_tokens)
+        if self.calls and self.priced():
+            fields["request_cost_usd"] = self.cost_usd
+            if self.cost_partial:
+                fields["request_cost_partial"] = True
+        return fields
+
+    def priced(self) -> bool:
+        """Whether the cost says anything: of calls without any known price it is not 0, but unknown."""
+        return bool(self.cost_usd) or not self.cost_partial
+
 
 class RequestState:
     """What one request has run up so far, shared by all its contexts. Figures of nested requests count in outer ones.
@@ -46,8 +61,10 @@ class RequestState:
     goes on with the request around it, under the same id.
     """
 
-    __slots__ = ("_over_budget", "closed", "disconnected", "left", "parent", "part", "passed_over", "restores",
-                 "totals")  # fmt: skip
+    __slots__ = (
+        "_counted", "_over_budget", "_uncounted", "closed", "disconnected", "left", "parent", "part", "passed_over",
+        "restores", "totals",
+    )  # fmt: skip
 
     def __init__(self, parent: RequestState | None = None, *, part: bool = False) -> None:
         self.parent = parent
@@ -59,6 +76,28 @@ class RequestState:
         self.passed_over = False
         self.restores: Any = None  # the context outside it, once it was passed over
         self._over_budget = False
+        self._uncounted: set[str] = set()  # by call_id
+        self._counted: Callable[[], None] | None = None
+
+    def expect(self, call_id: str) -> None:
+        """A call has ended whose figures are still being made. Takes no lock: finalisers call it."""
+        self._uncounted.add(call_id)
+
+    def arrived(self, call_id: str) -> None:
+        """A call's figures are there, and added."""
+        with _adding:
+            self._uncounted.discard(call_id)
+            action, self._counted = (self._counted, None) if not self._uncounted else (None, self._counted)
+        if action is not None:
+            action()
+
+    def when_counted(self, action: Callable[[], None]) -> None:
+        """Do `action` as soon as no figures are missing: now, or where the last of them are added."""
+        with _adding:
+            if self._uncounted:
+                self._counted = action
+                return
+        action()
 
     def add(
         self,

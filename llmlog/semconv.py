@@ -23,7 +23,7 @@ class Field:
     type: str
     """As a Python annotation: `str`, `int`, `float`, `bool`, `list[str]`, `str | list[str]`."""
     unit: str | None
-    """`ms`, `tokens`, `tokens/s`, `USD`, `characters`; None for bare counts and what is no quantity."""
+    """`ms`, `tokens`, `tokens/s`, `USD`, `characters`, `bytes`; None for bare counts and what is no quantity."""
     meaning: str
     otel: str
     ecs: str
@@ -131,9 +131,11 @@ _TABLE = (
     ),
     _field("refused", "bool", "true where the model refused"),
     _field("content_filtered", "bool", "true where the provider's filter cut the answer"),
-    _both("http_status", "int", "the status of a failed HTTP exchange", "http.response.status_code"),
+    _both("http_status", "int", "the HTTP status: of a call that failed, of a request's response",
+          "http.response.status_code"),
     # Time
-    _field("latency_ms", "float", "from the start of the call to its end", unit="ms", ecs="event.duration"),
+    _field("latency_ms", "float", "from the start of the call, or of the request, to its end", unit="ms",
+           ecs="event.duration"),
     _field("ttft_ms", "float", "from the start of the call to the first content", unit="ms",
            otel="gen_ai.response.time_to_first_chunk"),
     _field("max_gap_ms", "float", "the longest wait between two chunks", unit="ms"),
@@ -171,7 +173,21 @@ _TABLE = (
     _field("cost_source", "str", "the price table's name and version"),
     _field("cost_partial", "bool", "true where the cost is a lower bound"),
     _field("inference_geo", "str", "where the provider ran the model, where its price depends on it"),
-    # A request over its budget (llm.budget)
+    # A request as it came in over HTTP, or by a websocket; the first four are in its context
+    _both("http_method", "str", "the request's method; _OTHER for one that HTTP does not know", "http.request.method"),
+    _both("http_path", "str", "its path, without the query, redacted", "url.path"),
+    _both("client_address", "str", "the client's network or address, as configured", "client.address"),
+    _field("client_request_id", "str", "the id that a client sent who is not trusted", loki="metadata"),
+    _field("http_route", "str", "the route's template, where the framework tells it", otel="http.route"),
+    _field("ttfb_ms", "float", "from the start of the request to the first byte of the response's body", unit="ms"),
+    _field("request_bytes", "int", "the request's body: its Content-Length, or what the application has read of it; "
+           "what a websocket brought in", unit="bytes", otel="http.request.body.size", ecs="http.request.body.bytes"),
+    _field("response_bytes", "int", "the response's body, as far as it got; what went out by a websocket",
+           unit="bytes", otel="http.response.body.size", ecs="http.response.body.bytes"),
+    _field("close_code", "int", "the code that a websocket was closed with"),
+    _field("messages_in", "int", "messages that came in by a websocket"),
+    _field("messages_out", "int", "messages that went out by a websocket"),
+    # What its calls came to: a request's record, and one over its budget (llm.budget)
     _field("budget_usd", "float", "what one request may cost", unit="USD"),
     _field("request_calls", "int", "ended calls of the request so far"),
     _field("request_input_tokens", "int", "their input together", unit="tokens"),
@@ -184,6 +200,11 @@ _TABLE = (
     _both("comment", "str", "what the judge says of it", "gen_ai.evaluation.explanation"),
     _both("score_name", "str", "what is judged, such as relevance", "gen_ai.evaluation.name"),
     _field("evaluator", "str", "who, or what, judged"),
+    # A run of a task (celery.task)
+    _field("task_name", "str", "the task that ran"),
+    _field("task_id", "str", "that run of it, its retries included", loki="metadata"),
+    _field("task_state", "str", "SUCCESS, FAILURE, RETRY, REVOKED, IGNORED"),
+    _field("task_retries", "int", "how many runs came before this one"),
     # What happened around the calls (system.event)
     _field("kind", "str", "deployment, configuration_change, provider_outage, rate_limit, or the user's own"),
     _field("version", "str", "the version that is deployed", otel="service.version", ecs="service.version"),

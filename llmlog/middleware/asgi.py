@@ -1,96 +1,131 @@
-"""ASGIMiddleware: the request's context for any ASGI application, in plain ASGI."""
+"""ASGIMiddleware: the request's context, and its record, for any ASGI application, in plain ASGI."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, Unpack
 
-from llmlog.context import new_id
-from llmlog.exceptions import UsageTypeError, UsageValueError, shown
+from llmlog.context import Context, bind, current, enter
+from llmlog.faults import fault
 from llmlog.lifecycle import flush
-from llmlog.propagation import extract, valid_request_id
-from llmlog.request_state import RequestState
-from llmlog.scopes import request
+from llmlog.middleware.edges import CARRIERS, Edge, Options, Request, content_length
+from llmlog.middleware.requests import SEEN, Connection, Exchange, is_open, leave, opened
+from llmlog.middleware.routes import asgi_route, django_route
 
 if TYPE_CHECKING:
-    from asgiref.typing import (
-        ASGI3Application,
-        ASGIReceiveCallable,
-        ASGIReceiveEvent,
-        ASGISendCallable,
-        ASGISendEvent,
-        Scope,
-    )
+    from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, ASGISendEvent
 
 __all__ = ["ASGIMiddleware"]
 
 
 class ASGIMiddleware:
-    """Around `app`, each HTTP or websocket request has a context, with its id, the trace, and `fields`.
+    """Around `app`, each HTTP request and each websocket has a context, and a record when it is over.
 
-    The id comes from the header `header` where the client sent a valid one, else from `generator`; the response
-    bears it, and so does `scope["state"]["request_id"]`. A client that hangs up is noticed: what ends because of it
-    ends as `cancelled` by `client_disconnect`.
+    The id comes from the client where it sent a valid one, or is made; the response bears it, and so does
+    `scope["state"]["request_id"]` (`request.state.request_id`). The context also holds the trace, `http_method`,
+    `http_path` and `client_address`. The record, `http.request` or `websocket.connection` on logger `llmlog.http`, is
+    made when the last byte of the response is out, and says how the request ended, how long it took, what its LLM
+    calls came to. A client that hangs up is noticed: what ends because of it ends as `cancelled` by
+    `client_disconnect`.
 
-    `validator`: takes the client's id and tells whether it may be used (1 to 128 visible ASCII characters as a rule).
-    UsageTypeError for an app, generator or validator that cannot be called, a header that is not text, or fields that
-    are no mapping.
+    What the application raises goes on to whoever stands outside, and the request's context stays with it, so that
+    the server's traceback and Starlette's handlers for `Exception` and 500 bear the id. Their response does, too,
+    where this middleware stands outside of them: `app = ASGIMiddleware(app)`, instead of `app.add_middleware(...)`.
+
+    See `llmlog.middleware.Options` for the options. UsageTypeError or UsageValueError for those that make no sense.
     """
 
     def __init__(
-        self,
-        app: ASGI3Application | Callable[[Any, Any, Any], Awaitable[None]],
-        *,
-        header: str = "X-Request-ID",
-        generator: Callable[[], object] = new_id,
-        validator: Callable[[str], bool] = valid_request_id,
-        fields: Mapping[str, Any] | None = None,
+        self, app: ASGI3Application | Callable[[Any, Any, Any], Awaitable[None]], **options: Unpack[Options]
     ) -> None:
-        for name, value in (("app", app), ("generator", generator), ("validator", validator)):
-            if not callable(value):
-                raise UsageTypeError(f"{name} is something to call, got {shown(value)}")
-        if not isinstance(header, str):
-            raise UsageTypeError(f"header is the name of a header, got {shown(header)}")
-        if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", header.strip(), re.ASCII):
-            raise UsageValueError(f"header is the name of a header, got {shown(header)}")
-        if not (fields is None or (isinstance(fields, Mapping) and all(isinstance(name, str) for name in fields))):
-            raise UsageTypeError(f"fields is a mapping of names or None, got {shown(fields)}")
+        self._edge = Edge(app, options)
         self.app: Any = app
-        self._header = header.strip().lower().encode("ascii")
-        self._generator = generator
-        self._validator = validator
-        self._fields = dict(fields or {})
+        self._header = None if self._edge.header is None else self._edge.header.lower().encode("ascii")
+        self._wanted = frozenset(name.encode("ascii") for name in (*self._edge.read_headers, *CARRIERS))
+        self._django = django_route(app)
 
     # Any: frameworks have types of their own for these three, and asgiref's do not fit into them.
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._run(scope, receive, send)
-
-    async def _run(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        if scope["type"] == "lifespan":
+        kind = scope.get("type")
+        if kind == "lifespan":
             await self.app(scope, receive, _flushing(send))
-            return
-        if scope["type"] not in ("http", "websocket"):
+        elif kind not in ("http", "websocket"):
             await self.app(scope, receive, send)
-            return
-        found = extract(scope["headers"])
-        request_id = self._request_id(scope["headers"])
-        async with request(**{**found, **self._fields, "request_id": request_id}) as context:
-            state = context.request
-            assert state is not None  # a request's context has its state
-            passing = _Passing(state, self._header, request_id, receive, send)
-            inner: Any = {**scope, "state": {**(scope.get("state") or {}), "request_id": request_id}}
-            await self.app(inner, passing.receive, passing.send)
+        elif is_open(scope.get(SEEN)):
+            bind(**self._edge.fields)
+            await self.app(scope, receive, send)
+        else:
+            await self._run(scope, receive, send)
 
-    def _request_id(self, headers: Any) -> str:
-        for name, value in headers:
-            if name.lower() == self._header:
-                sent: str = value.decode("latin-1").strip()
-                if valid_request_id(sent) and self._validator(sent):
-                    return sent
-                break
-        made = str(self._generator())  # a uuid.UUID, say
-        return made if valid_request_id(made) else new_id()
+    async def _run(self, scope: MutableMapping[str, Any], receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        came_in, length = self._admitted(scope)
+        outer = current()
+        ours = opened(came_in.fields)
+        _mark(scope, ours.request, came_in.request_id)
+        bears = None if self._header is None else (self._header, came_in.request_id.encode("latin-1", "replace"))
+        passes = _Http if scope["type"] == "http" else _Websocket
+        kind = Exchange if scope["type"] == "http" else Connection
+        exchange = kind(ours, route=self._route(scope), declared=length, is_logged=came_in.is_logged)
+        passing = passes(exchange, bears, receive, send)
+        stays = False
+        ended: BaseException | None = None
+        enter(ours)
+        try:
+            await self.app(scope, passing.receive, passing.send)
+        except BaseException as error:
+            ended = error
+            stays = isinstance(error, Exception) and _is_outermost(outer) and not exchange.state.disconnected
+            raise
+        finally:
+            deferred = isinstance(ended, GeneratorExit)  # closed by a collection, maybe: nothing may be logged then
+            exchange.state.close(deferred=deferred)
+            exchange.end(ended, deferred=deferred)
+            ended = None  # its traceback holds this frame
+            if not stays:
+                leave(exchange.state, outer)
+
+    def _admitted(self, scope: MutableMapping[str, Any]) -> tuple[Request, int | None]:
+        found: dict[str, list[str]] = {}
+        length = None
+        try:
+            for name, value in scope.get("headers") or ():
+                lower = name.lower()
+                if lower in self._wanted:
+                    found.setdefault(lower.decode("ascii"), []).append(value.decode("latin-1"))
+                elif lower == b"content-length":
+                    length = content_length(value.decode("latin-1"))
+        except Exception as error:
+            fault("reading a request's headers", error)
+        client = scope.get("client")
+        address = client[0] if isinstance(client, (tuple, list)) and client else None
+        came_in = self._edge.admit(found, method=scope.get("method"), path=scope.get("path"), address=address)
+        return came_in, length
+
+    def _route(self, scope: MutableMapping[str, Any]) -> Callable[[], str | None]:
+        root = scope.get("root_path") or ""
+
+        def route() -> str | None:
+            if self._edge.route is not None:
+                return self._edge.route(scope)
+            if self._django is not None:
+                return self._django(str(scope["path"]).removeprefix(root))
+            return asgi_route(scope, root)
+
+        return route
+
+
+def _is_outermost(outer: Context) -> bool:
+    """Whether the task is this request's: inside another request, that one's context goes on."""
+    return outer.request is None or outer.request.closed
+
+
+def _mark(scope: MutableMapping[str, Any], state: object, request_id: str) -> None:
+    """Put the id where it is found: in the scope's own state, so that whoever stands outside of us sees it, too."""
+    try:
+        scope[SEEN] = state
+        scope.setdefault("state", {})["request_id"] = request_id
+    except Exception as error:  # a scope, or a state, that is no dict
+        fault("putting a request's id into its scope", error)
 
 
 def _flushing(send: Any) -> Any:
@@ -108,42 +143,181 @@ def _flushing(send: Any) -> Any:
 
 
 class _Passing:
-    """What passes between the server and the application for one request."""
+    """What passes between the server and the application. Messages go on as they are, but for the id's header."""
 
-    __slots__ = ("_complete", "_header", "_receive", "_request_id", "_send", "_state")
+    __slots__ = ("_bears", "_receive", "_send", "exchange")
 
     def __init__(
         self,
-        state: RequestState,
-        header: bytes,
-        request_id: str,
+        exchange: Any,
+        bears: tuple[bytes, bytes] | None,
         receive: ASGIReceiveCallable,
         send: ASGISendCallable,
     ) -> None:
-        self._state = state
-        self._header = header
-        self._request_id = request_id
+        self.exchange = exchange
+        self._bears = bears
         self._receive = receive
         self._send = send
-        self._complete = False
 
     async def receive(self) -> ASGIReceiveEvent:
         message = await self._receive()
-        # After the last byte, http.disconnect is how a server says that all is well.
-        if message["type"] in ("http.disconnect", "websocket.disconnect") and not self._complete:
-            self._state.disconnected = True
+        try:
+            self.received(message)
+        except Exception as error:
+            fault("reading what a server says", error)
         return message
 
     async def send(self, message: ASGISendEvent) -> None:
-        if message["type"] in ("http.response.start", "websocket.accept"):
-            headers = list(message.get("headers") or ())
-            if all(name.lower() != self._header for name, _ in headers):
-                headers.append((self._header, self._request_id.encode("latin-1", "replace")))
-            message = {**message, "headers": headers}  # type: ignore[assignment]
-        elif message["type"] == "http.response.body" and not message.get("more_body", False):
-            self._complete = True
+        passed: Any = message
         try:
-            await self._send(message)
+            passed = self.sending(message)
+        except Exception as error:
+            fault("reading what an application says", error)
+        try:
+            await self._send(passed)
         except OSError:  # ASGI 2.4: this is how a server tells an application that only sends
-            self._state.disconnected = True
+            self.exchange.state.disconnected = True
             raise
+        try:
+            self.sent(message)
+        except Exception as error:
+            fault("reading what an application says", error)
+
+    def received(self, message: Any) -> None:
+        raise NotImplementedError
+
+    def sending(self, message: Any) -> Any:
+        raise NotImplementedError
+
+    def sent(self, message: Any) -> None:
+        raise NotImplementedError
+
+    def with_id(self, message: Any) -> Any:
+        """The message with the id among its headers: once, and nothing where the application has put one there."""
+        headers = message.get("headers")
+        if self._bears is None or not isinstance(headers, (Iterable, type(None))):
+            return message
+        listed = list(headers or ())
+        if any(_is_named(pair, self._bears[0]) for pair in listed):
+            return {**message, "headers": listed} if headers is not None else message
+        return {**message, "headers": [*listed, self._bears]}
+
+
+def _is_named(pair: Any, name: bytes) -> bool:
+    try:
+        return bool(pair[0].lower() == name)
+    except Exception:  # what is no header is the server's to refuse
+        return False
+
+
+def _type(message: Any) -> Any:
+    return message.get("type") if isinstance(message, Mapping) else None
+
+
+def _size(message: Any, *names: str) -> int:
+    """The length of the first of these that the message has, in bytes."""
+    for name in names:
+        value = message.get(name)
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return len(value)
+        if isinstance(value, str):
+            return len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
+    return 0
+
+
+_BODIES = frozenset({"http.response.body", "http.response.pathsend", "http.response.zerocopysend"})
+
+
+class _Http(_Passing):
+    """The messages of an HTTP request."""
+
+    __slots__ = ("_last", "_trailers")
+
+    exchange: Exchange
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._last = False  # the last message is on its way, or out
+        self._trailers = False
+
+    def received(self, message: Any) -> None:
+        kind = _type(message)
+        if kind == "http.request":
+            self.exchange.received_piece(_size(message, "body"))
+        # After the last byte, http.disconnect is how a server says that all is well.
+        elif kind == "http.disconnect" and not self._last:
+            self.exchange.state.disconnected = True
+
+    def sending(self, message: Any) -> Any:
+        kind = _type(message)
+        if kind == "http.response.start":
+            self._trailers = bool(message.get("trailers"))
+            return self.with_id(message)
+        if kind == "http.response.trailers":
+            self._last = not message.get("more_trailers", False)
+        elif kind in _BODIES:
+            self._last = not (message.get("more_body", False) or self._trailers)
+        return message
+
+    def sent(self, message: Any) -> None:
+        kind = _type(message)
+        if kind == "http.response.body":
+            self.exchange.sent_piece(_size(message, "body"))
+        elif kind == "http.response.start":
+            if self.exchange.status is None:
+                self.exchange.status = _status(message)
+        elif kind in _BODIES:
+            self.exchange.sent = None  # a file that the server reads: we do not see it
+        if self._last and not self.exchange.whole:
+            self.exchange.is_out()
+            # A stream whose loop was left may still be gone on with: the end of the request tells what it came to.
+            if not self.exchange.state.left:
+                self.exchange.end()
+
+
+def _status(message: Any) -> int | None:
+    status = message.get("status")
+    return int(status) if isinstance(status, int) else None
+
+
+class _Websocket(_Passing):
+    """The messages of a websocket."""
+
+    __slots__ = ()
+
+    exchange: Connection
+
+    def received(self, message: Any) -> None:
+        kind = _type(message)
+        if kind == "websocket.receive":
+            self.exchange.messages_in += 1
+            self.exchange.received_piece(_size(message, "bytes", "text"))
+        elif kind == "websocket.disconnect" and not self.exchange.by_us:
+            self.exchange.state.disconnected = True
+            self.exchange.closed(_code(message, 1005), by_us=False)
+
+    def sending(self, message: Any) -> Any:
+        starts = _type(message) in ("websocket.accept", "websocket.http.response.start")
+        return self.with_id(message) if starts else message
+
+    def sent(self, message: Any) -> None:
+        kind = _type(message)
+        if kind == "websocket.send":
+            self.exchange.messages_out += 1
+            self.exchange.sent_piece(_size(message, "bytes", "text"))
+        elif kind == "websocket.accept":
+            self.exchange.status = 101
+        elif kind == "websocket.close":
+            accepted = self.exchange.status == 101
+            self.exchange.closed(_code(message, 1000) if accepted else None, by_us=True)
+        elif kind == "websocket.http.response.start":
+            self.exchange.status = _status(message)
+        elif kind == "websocket.http.response.body":
+            self.exchange.sent_piece(_size(message, "body"))
+            if not message.get("more_body", False):
+                self.exchange.closed(None, by_us=True)
+
+
+def _code(message: Any, otherwise: int) -> int:
+    code = message.get("code")
+    return int(code) if isinstance(code, int) else otherwise

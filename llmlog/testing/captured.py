@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from llmlog import worker
 from llmlog.exceptions import UsageTypeError, shown
-from llmlog.records import CALLS, EVENTS
+from llmlog.records import CALLS, EVENTS, HTTP
 
 __all__ = ["ABSENT", "Captured", "assert_one_summary", "capture"]
 
@@ -64,6 +64,12 @@ class Captured(logging.Handler):
         found = [dict(vars(record)) for record in list(self.records) if record.name == EVENTS]
         return [record for record in found if name is None or record.get("event") == name]
 
+    def requests(self, timeout: float = 10.0) -> list[dict[str, Any]]:
+        """The records of HTTP requests and websockets so far, as dicts. AssertionError as for `all()`."""
+        __tracebackhide__ = True
+        _settle(timeout)
+        return [dict(vars(record)) for record in list(self.records) if record.name == HTTP]
+
     def clear(self) -> None:
         """Forget what there is, calls included that were left and have no record yet."""
         _settle(10.0)
@@ -90,7 +96,7 @@ def capture() -> Iterator[Captured]:
     """
     _settle(10.0)
     captured = Captured()
-    loggers = [logging.getLogger(name) for name in (CALLS, EVENTS)]
+    loggers = [logging.getLogger(name) for name in (CALLS, EVENTS, HTTP)]
     before = [(logger.level, logger.disabled) for logger in loggers]
     for logger in loggers:
         logger.addHandler(captured)

@@ -100,3 +100,11 @@ def test_structlog(tmp_path: Path) -> None:
     assert asked["request_id"] == call["request_id"] == answered["request_id"]
     assert answered["output_tokens"] == call["output_tokens"]
     assert answered["cost_usd"] == call["cost_usd"]
+
+
+def test_across(tmp_path: Path) -> None:
+    """Threads, tasks, pools and another process: each line bears the request."""
+    records = [record for record in printed_records(run("across.py", tmp_path)) if record["logger"] == "shop"]
+    assert len(records) == 5
+    assert {(record["request_id"], record["user_id"]) for record in records} == {("r-1", "u-17")}
+    assert records[-1]["message"] == "another process"

@@ -89,11 +89,12 @@ def test_an_answer_that_has_the_header_already() -> None:
     assert sent[0]["headers"] == [(b"X-Request-ID", b"own")]
 
 
-def test_the_scope_of_the_server_is_left_alone() -> None:
-    """The application gets a scope of its own."""
-    scope = {**SCOPE, "state": {"db": 1}}
-    run(answering([]), scope)
-    assert scope["state"] == {"db": 1}
+def test_the_id_in_the_state() -> None:
+    """What stands outside of the middleware finds the id in the request's state, as what stands inside does."""
+    state = {"db": 1}
+    seen: list[Any] = []
+    run(answering(seen), {"state": state})
+    assert state == {"db": 1, "request_id": seen[0][1]}
 
 
 def test_a_generator_that_nobody_resumes(calls: Records) -> None:
@@ -135,7 +136,7 @@ def test_what_is_being_sent_goes_on(calls: Records) -> None:
         return {"type": "http.disconnect"}
 
     async def main() -> None:
-        await ASGIMiddleware(app)(SCOPE, receive, never)
+        await ASGIMiddleware(app)(dict(SCOPE), receive, never)
         await tasks[0]
 
     asyncio.run(main())
@@ -223,7 +224,7 @@ def test_a_send_that_fails(calls: Records) -> None:
 
     async def main() -> None:
         with pytest.raises(OSError, match="gone"):
-            await ASGIMiddleware(app)(SCOPE, never, send)  # type: ignore[arg-type]
+            await ASGIMiddleware(app)(dict(SCOPE), never, send)  # type: ignore[arg-type]
 
     asyncio.run(main())
     assert calls.one()["ended_by"] == "client_disconnect"

@@ -30,8 +30,11 @@ LAYERS = [
     "prompts", "captures", "figures", "summary", "recovery", "journal", "budgets", "lifecycle", "calls", "drivers",
     "streams", "clients.sending", "clients.bodies", "clients.stainless", "clients.anthropic", "clients.bedrock",
     "clients.google", "clients.openai", "clients", "events", "metrics", "config", "filters", "formatters",
-    "integrations.structlog", "integrations",
-    "handlers.backend", "handlers.jsonlines", "handlers", "middleware.asgi", "middleware",
+    "executors",
+    "integrations.structlog", "integrations.httpx", "integrations.requests", "integrations.aiohttp",
+    "integrations.celery", "integrations",
+    "handlers.backend", "handlers.jsonlines", "handlers",
+    "middleware.edges", "middleware.requests", "middleware.routes", "middleware.asgi", "middleware.wsgi", "middleware",
     "testing.scripts", "testing.wire", "testing.openai", "testing.anthropic", "testing.chains", "testing.answering",
     "testing.servers", "testing.captured", "testing.canaries", "testing.clocks", "testing.plugin", "testing",
     "usage_exports", "reconciliation", "cli.terminal", "cli.objects", "cli.lines", "cli.files", "cli.runs",
@@ -130,7 +133,7 @@ def test_import_touches_no_logger_and_starts_no_thread() -> None:
 @pytest.mark.parametrize(
     "path", ["llmlog.formatters.JSONFormatter", "llmlog.formatters.ConsoleFormatter", "llmlog.filters.ContextFilter",
              "llmlog.filters.RedactFilter", "llmlog.filters.Options", "llmlog.handlers.JSONLinesHandler",
-             "llmlog.middleware.ASGIMiddleware"],
+             "llmlog.middleware.ASGIMiddleware", "llmlog.middleware.WSGIMiddleware"],
 )  # fmt: skip
 def test_dotted_paths(path: str) -> None:
     """The classes that dictConfig names are where the documentation says."""

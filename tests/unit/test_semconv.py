@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from llmlog import semconv
 from llmlog.semconv import FIELDS, STANDARD_ATTRIBUTES, attribute_name
 
 SUMMARY = [
@@ -100,10 +101,19 @@ BUDGET = [
     "request_cost_usd",
     "request_cost_partial",
 ]
-EVENTS = {
-    "score", "label", "comment", "score_name", "evaluator", "kind", "version", "cpu_percent", "cpu_ms", "memory_bytes",
-    "threads", "open_files", "open_calls",
-}  # fmt: skip
+HTTP = [
+    "http_method",
+    "http_path",
+    "client_address",
+    "client_request_id",
+    "http_route",
+    "ttfb_ms",
+    "request_bytes",
+    "response_bytes",
+    "close_code",
+    "messages_in",
+    "messages_out",
+]
 BASE = [
     "timestamp",
     "level",
@@ -120,14 +130,14 @@ BASE = [
 
 
 def test_every_documented_field_is_in_the_table() -> None:
-    """The fields of the summary record, of a budget's and of every line each have their row."""
-    assert {*SUMMARY, *BUDGET, *BASE} <= FIELDS.keys()
+    """The fields of the summary record, of a request's, of a budget's and of every line each have their row."""
+    assert {*SUMMARY, *HTTP, *BUDGET, *BASE} <= FIELDS.keys()
 
 
 def test_a_field_is_found_under_its_own_name() -> None:
     """The key of a row is its name, and no row was lost to a second one of the same name."""
     assert all(name == field.name for name, field in FIELDS.items())
-    assert len(FIELDS) == len({*SUMMARY, *BUDGET, *BASE, *EVENTS, "truncated"})
+    assert len(FIELDS) == len(semconv._TABLE)
 
 
 @pytest.mark.parametrize("spelling", ["otel", "ecs"])
