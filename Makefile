@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 comma := ,
 
-.PHONY: demo test lowest litellm soak check format bench clean
+.PHONY: demo test lowest litellm integrations soak check format bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -21,6 +21,11 @@ litellm: $(VENV)-litellm/.dev
 	LLMLOG_REQUIRE="$(if $(LLMLOG_REQUIRE),$(LLMLOG_REQUIRE)$(comma))litellm" \
 		$(VENV)-litellm/bin/python -m pytest tests/integration/test_litellm.py \
 		tests/integration/test_replay_litellm.py tests/unit/test_litellm_chunks.py $(ARGS)
+
+# The tests with the frameworks that llmlog works with, and that its other tests do without.
+integrations: $(VENV)-integrations/.dev
+	LLMLOG_REQUIRE="$(if $(LLMLOG_REQUIRE),$(LLMLOG_REQUIRE)$(comma))integrations" \
+		$(VENV)-integrations/bin/python -m pytest tests/integration/frameworks $(ARGS)
 
 # Calls with every ending in processes that are killed: about a minute, and ten at the most.
 soak: $(VENV)/.dev
@@ -63,4 +68,9 @@ $(VENV)-lowest/.dev: setup.cfg pyproject.toml
 $(VENV)-litellm/.dev: setup.cfg pyproject.toml
 	test -x $(VENV)-litellm/bin/python || $(PYTHON) -m venv $(VENV)-litellm
 	$(VENV)-litellm/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test,litellm]'
+	touch $@
+
+$(VENV)-integrations/.dev: setup.cfg pyproject.toml
+	test -x $(VENV)-integrations/bin/python || $(PYTHON) -m venv $(VENV)-integrations
+	$(VENV)-integrations/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test,test-integrations]'
 	touch $@

@@ -67,13 +67,13 @@ def main() -> None:
 
 
 def on_cases() -> None:
-    """The figures that the tests assert on the recorded cases, where they are there and pytest is."""
+    """What the tests assert on the recorded cases, where they are there and pytest is: reached, of how many, wanted."""
     test = pathlib.Path(__file__).resolve().parents[1] / "tests" / "integration" / "test_figures_on_cases.py"
     command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:randomly", str(test)]
     said = subprocess.run(command, capture_output=True, text=True, check=False, cwd=test.parents[2]).stdout
     for line in said.splitlines():
-        if match := re.match(r"\.?(.+): (\S+) of (\d+)", line):
-            print(f"{match[1]:<44}{match[2]:>10} of {match[3]}")
+        if match := re.match(r"\.?(.+): (\S+) of (\d+), (at .+)", line):
+            print(f"{match[1]:<44}{match[2]:>10} of {match[3]:<6}{match[4]}")
 
 
 if __name__ == "__main__":

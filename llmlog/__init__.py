@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from llmlog.config import configure, dict_config
     from llmlog.context import Context, bind, current, totals, unbind
     from llmlog.costs import cost
-    from llmlog.events import event
+    from llmlog.events import event, timed_event
     from llmlog.exceptions import LLMLogError, UsageTypeError, UsageValueError
+    from llmlog.executors import ContextExecutor
     from llmlog.lifecycle import flush
     from llmlog.propagation import extract, inject
     from llmlog.redaction import redact
@@ -37,13 +38,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     # the request
-    "Context", "Totals", "bind", "carry", "current", "extract", "inject", "request", "totals", "unbind",
+    "Context", "ContextExecutor", "Totals", "bind", "carry", "current", "extract", "inject", "request", "totals",
+    "unbind",
     # its calls
     "AsyncStream", "Call", "Stream", "call", "stream", "unwrap", "wrap",
     # figures
     "TokenCount", "Usage", "cost", "count_tokens",
     # records
-    "event", "flush", "redact",
+    "event", "flush", "redact", "timed_event",
     # set-up
     "configure", "dict_config",
     # errors of use
@@ -57,8 +59,9 @@ _HOMES = {
     "config": ("configure", "dict_config"),
     "context": ("Context", "bind", "current", "totals", "unbind"),
     "costs": ("cost",),
-    "events": ("event",),
+    "events": ("event", "timed_event"),
     "exceptions": ("LLMLogError", "UsageTypeError", "UsageValueError"),
+    "executors": ("ContextExecutor",),
     "lifecycle": ("flush",),
     "propagation": ("extract", "inject"),
     "redaction": ("redact",),
@@ -69,7 +72,9 @@ _HOMES = {
     "usage": ("Usage",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = frozenset({*_HOMES, "filters", "formatters", "handlers", "journal", "middleware", "semconv", "testing"})
+_MODULES = frozenset(
+    {*_HOMES, "filters", "formatters", "handlers", "journal", "metrics", "middleware", "semconv", "testing"}
+)
 
 
 def __getattr__(name: str) -> Any:

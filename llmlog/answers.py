@@ -100,14 +100,16 @@ class Answer:
     `texts`: the visible answer, refusal included, by choice. `finish_reasons` by choice, in the provider's own words.
     `usage`: the provider's own object, as it came last. `end_mark`: whether the format's own mark of its end was seen.
     `hidden`: text that was generated and is no part of the answer, such as arguments for tools that the provider runs
-    itself: it is counted, and has no length of its own. `error`: (type, message, status) of an error that came in the
-    stream. `provider`: who made the answer, where it says so: a library's or a gateway's. `pieces` is the hot path: a
+    itself: it is counted, and has no length of its own. `web_searches`: how many of those tools were searches that are
+    charged for, where the usage does not say. `error`: (type, message, status) of an error that came in the stream.
+    `provider`: who made the answer, where it says so: a library's or a gateway's. `pieces` is the hot path: a
     chunk that brings nothing but a piece of the first choice's text appends it there; all else goes through `text()`.
     """
 
     __slots__ = (
         "_content_chunks", "_others", "_text", "content_filtered", "end_mark", "error", "finish_reasons", "hidden",
         "model", "pieces", "provider", "reasoning", "refused", "response_id", "service_tier", "tool_calls", "usage",
+        "web_searches",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -124,6 +126,7 @@ class Answer:
         self.response_id: str | None = None
         self.service_tier: str | None = None
         self.usage: Any = None
+        self.web_searches = 0
         self.error: tuple[str | None, str | None, int | None] | None = None
         self.end_mark = False
         self.refused = False

@@ -48,13 +48,8 @@ def tell(totals: Totals, where: Context, trace: Mapping[str, str], call_id: str,
         "record_id": context.new_id(),
         "call_id": call_id,
         "budget_usd": settings.budget_usd,
-        "request_calls": totals.calls,
-        "request_input_tokens": totals.input_tokens,
-        "request_output_tokens": totals.output_tokens,
-        "request_cost_usd": totals.cost_usd,
+        **totals.as_fields(),
     }
-    if totals.cost_partial:
-        fields["request_cost_partial"] = True
     fields.pop("trace_flags", None)
     at_least = "at least " if totals.cost_partial else ""
     said = f"request over its budget of ${settings.budget_usd}: {totals.calls} calls, {at_least}${totals.cost_usd:.6f}"

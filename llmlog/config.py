@@ -9,7 +9,7 @@ from decimal import Decimal
 from inspect import iscoroutinefunction
 from typing import Any
 
-from llmlog import journal, lifecycle, price_tables, redaction, settings
+from llmlog import journal, lifecycle, metrics, price_tables, redaction, settings
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.request_state import Totals
 
@@ -30,6 +30,7 @@ def configure(
     prices: str | os.PathLike[str] | Mapping[str, Any] | None = _UNSET,
     budget_usd: float | Decimal | None = _UNSET,
     on_budget: Callable[[Totals], object] | None = _UNSET,
+    metrics_seconds: float | None = _UNSET,
 ) -> None:
     """Set llmlog's own options, those that are named; logging itself is not touched.
 
@@ -43,8 +44,8 @@ def configure(
     application or its server has a handler of its own. `prices`: your own price table over genai-prices', a TOML or
     JSON file or a mapping (`llmlog.price_tables`). `budget_usd`: what one request may cost; its first call over it
     logs a WARNING `llm.budget`, and calls `on_budget` with the request's `Totals`; no stream is broken by it. Each of
-    the three is taken back by None. UsageTypeError or UsageValueError for anything else, and then
-    nothing is changed.
+    the three is taken back by None. `metrics_seconds`: how often a record `system.metrics` tells what the process uses
+    (`llmlog.metrics`); None: never. UsageTypeError or UsageValueError for anything else, and then nothing is changed.
     """
     chosen: dict[str, Any] = {}
     for name, value in (("ask_usage", ask_usage), ("log_start", log_start), ("exit_on_sigterm", exit_on_sigterm)):
@@ -72,12 +73,18 @@ def configure(
             raise UsageTypeError(f"on_budget is a plain function or None, got {shown(on_budget)}")
         chosen["on_budget"] = on_budget
     redactor = None if redaction is _UNSET else _redactor(redaction)
+    if metrics_seconds is not _UNSET and metrics_seconds is not None:
+        metrics_seconds = metrics.checked(metrics_seconds)
     if exit_on_sigterm is not _UNSET:
         lifecycle.exit_on_sigterm(exit_on_sigterm)
     if journal is not _UNSET:
         _keep_journal(journal)
     if redactor is not None:
         _redact_with(redactor)
+    if metrics_seconds is None:
+        metrics.stop()
+    elif metrics_seconds is not _UNSET:
+        metrics.start(metrics_seconds)
     settings.change(**chosen)
 
 

@@ -19,11 +19,18 @@ def get(item: Any, key: str) -> Any:
 
 
 def mapping(item: Any) -> Mapping[str, Any]:
-    """A mapping, or an object of an SDK as one."""
+    """A mapping, or an object of an SDK, or a class of pydantic's, as one."""
     if isinstance(item, Mapping):
         return item
-    dump = getattr(item, "model_dump", None)
-    dumped = dump() if callable(dump) else getattr(item, "__dict__", None)
+    try:
+        if isinstance(item, type):  # pydantic's, which stands for its schema
+            dumped = item.model_json_schema() if hasattr(item, "model_json_schema") else {}
+        else:
+            dump = getattr(item, "model_dump", None)
+            told = {"exclude_none": True} if hasattr(type(item), "__pydantic_fields__") else {}
+            dumped = dump(**told) if callable(dump) else getattr(item, "__dict__", None)
+    except Exception:  # it is no more than like them
+        dumped = None
     return dumped if isinstance(dumped, Mapping) else {}
 
 
@@ -42,7 +49,7 @@ def schema_of(response_format: Any) -> str | None:
     """
     wrapped = get(response_format, "json_schema")
     schema = get(response_format if wrapped is None else wrapped, "schema")
-    if get(response_format, "type") != "json_schema" or not isinstance(schema, Mapping):
+    if get(response_format, "type") != "json_schema" or not (schema := mapping(schema)):
         return None
     return as_json(_plain(schema, 20), separators=(",", ":"))
 

@@ -60,6 +60,8 @@ def figures(
         completed = _completed(usage, answer, prompt, counted_as)
         source = "provider" if completed == usage and answer.finished() else "mixed"
         usage = completed
+    if answer.web_searches and usage.web_searches is None:
+        usage = replace(usage, web_searches=answer.web_searches)
     fields: dict[str, Any] = {**usage.as_fields(), "usage_source": source}
     if source != "provider" and not _all_kept(answer, prompt):
         fields["usage_extrapolated"] = True

@@ -146,7 +146,7 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> PriceTable:
     try:
         with open(path, "rb") as file:
             raw = file.read()
-        text = raw.decode("utf-8")
+        text = raw.decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise UsageValueError(f"prices: {shown(path)} cannot be read: {error}") from None
     is_json = str(path).lower().endswith(".json")
@@ -332,9 +332,19 @@ def _rank(entry: Entry) -> tuple[bool, bool, int]:
 def _toml_lines(text: str) -> Iterator[tuple[Path, int]]:
     header: Path = ()
     arrays: dict[Path, int] = {}
+    array: Path = ()  # the one that an earlier line has opened
+    items = 0
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()
-        keys = _toml(line) or _toml(line.partition("=")[0] + "= 0")
+        keys = _toml(line)
+        if keys is None and array and (inside := _toml(f"x = [{line.removesuffix(']')}\n]")):
+            for path in _paths(inside["x"]):
+                yield (*array, items + int(path[0]), *path[1:]), number
+            items += len(inside["x"])
+            continue
+        if keys is None and (keys := _toml(line.partition("=")[0] + "= 0")):
+            *_, opened = _paths(keys)
+            array, items = (*header, *opened), 0
         if keys is None:
             continue
         if not line.startswith("["):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
 from llmlog.context import current
 from llmlog.exceptions import UsageTypeError, shown
+from llmlog.faults import fault
 
-__all__ = ["extract", "inject", "trace_of_now", "valid_request_id"]
+__all__ = ["added_to", "checked_hosts", "extract", "inject", "trace_of_now", "valid_request_id"]
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
@@ -37,9 +38,9 @@ def extract(headers: Mapping[Any, Any] | Iterable[tuple[Any, Any]]) -> dict[str,
         fields["request_id"] = request_id
     if trace := _TRACEPARENT.fullmatch(found.get("traceparent", "")):
         fields["trace_id"], fields["span_id"], fields["trace_flags"] = trace.group(1, 2, 3)
-        if 0 < len(state := found.get("tracestate", "")) <= _MAX_STATE and state.isascii():
+        if 0 < len(state := found.get("tracestate", "")) <= _MAX_STATE and _is_plain(state):
             fields["tracestate"] = state
-    if 0 < len(baggage := found.get("baggage", "")) <= _MAX_BAGGAGE and baggage.isascii():
+    if 0 < len(baggage := found.get("baggage", "")) <= _MAX_BAGGAGE and _is_plain(baggage):
         fields["baggage"] = baggage
     return fields
 
@@ -61,6 +62,31 @@ def inject(headers: Mapping[str, str] | None = None) -> dict[str, str]:
         if isinstance(value, str) and value.isprintable() and name.lower() not in taken:
             made[name] = value
     return made
+
+
+def added_to(headers: MutableMapping[str, str], *, host: str | None, hosts: frozenset[str] | None) -> None:
+    """Put the current request's headers among those of a request to `host`. Never raises.
+
+    To a host that is not one of `hosts` they do not go; a redirect has brought them along, and they are taken out.
+    """
+    try:
+        welcome = hosts is None or (host or "").lower() in hosts
+        for name, value in inject().items():
+            if welcome:
+                headers.setdefault(name, value)
+            elif headers.get(name) == value:
+                del headers[name]
+    except Exception as error:
+        fault("adding headers to a request", error)
+
+
+def checked_hosts(hosts: Iterable[str] | None) -> frozenset[str] | None:
+    """The names of hosts in lower case; None for None. UsageTypeError for anything else."""
+    if hosts is None:
+        return None
+    if isinstance(hosts, str) or not isinstance(hosts, Iterable) or not all(isinstance(one, str) for one in hosts):
+        raise UsageTypeError(f"hosts are names, such as ['api.internal'], or None, got {shown(hosts)}")
+    return frozenset(one.lower() for one in hosts)
 
 
 def trace_of_now() -> dict[str, str]:
@@ -89,6 +115,10 @@ def _pairs(headers: Any) -> list[tuple[Any, Any]]:
         return list(headers.items() if hasattr(headers, "items") else [(name, value) for name, value in headers])
     except (TypeError, ValueError):
         raise UsageTypeError(f"headers are a mapping or pairs of name and value, got {shown(headers)}") from None
+
+
+def _is_plain(value: str) -> bool:
+    return value.isascii() and value.isprintable()
 
 
 def _text(value: Any) -> str:

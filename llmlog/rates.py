@@ -74,6 +74,8 @@ class Rates:
         self._partial = partial
         shared = [part for part, kind in _ALSO.items() if "cache_read" in prices and kind in prices]
         missing = [name for name in ("input", "output", *_DEARER, "web_search", *shared) if name not in prices]
+        if "request" in prices and "web_search" in missing:  # the fee of a request is what its searches cost
+            missing.remove("web_search")
         self._unpriced = _getter(missing)
         # The first three are always looked at; of the others only what has a price.
         names = list(dict.fromkeys(["input", "output", "reasoning", *(n for n in _COUNTS if n in prices), *shared]))

@@ -38,6 +38,21 @@ class Totals(NamedTuple):
     cost_partial: bool = False
     """Whether the price of any is not known, or only in part: the cost is a lower bound."""
 
+    def as_fields(self) -> dict[str, Any]:
+        """What is known of them, under the names of the records."""
+        fields: dict[str, Any] = {"request_calls": self.calls}
+        if self.calls:
+            fields.update(request_input_tokens=self.input_tokens, request_output_tokens=self.output_tokens)
+        if self.calls and self.priced():
+            fields["request_cost_usd"] = self.cost_usd
+            if self.cost_partial:
+                fields["request_cost_partial"] = True
+        return fields
+
+    def priced(self) -> bool:
+        """Whether the cost says anything: of calls without any known price it is not 0, but unknown."""
+        return bool(self.cost_usd) or not self.cost_partial
+
 
 class RequestState:
     """What one request has run up so far, shared by all its contexts. Figures of nested requests count in outer ones.

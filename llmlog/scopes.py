@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import pickle
 from collections.abc import AsyncGenerator, Callable, Generator
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import TracebackType
@@ -114,20 +115,42 @@ def carry(fn: F) -> F:
     """`fn`, to be run elsewhere (a thread, an executor, a callback), in the context of now.
 
     All of Python's context variables go along for a plain function; a coroutine function or a generator takes the
-    request's context with it and leaves the others as they are where it runs.
+    request's context with it and leaves the others as they are where it runs. A plain function may go to another
+    process (it is pickled as it is): there it runs in a request with the same fields.
     """
     if not callable(fn):
         raise UsageTypeError(f"carry() takes a function, got {shown(fn)}")
     now = current()
     if _kind(fn) != "function":
         return cast(F, _decorated(fn, lambda: _Steps(now, owned=False)))
-    snapshot = contextvars.copy_context()
+    return cast(F, _Carried(fn, now))
 
-    @functools.wraps(fn)
-    def carried(*args: Any, **kwargs: Any) -> Any:
-        return snapshot.copy().run(fn, *args, **kwargs)  # a copy: two threads may run it at the same time
 
-    return cast(F, carried)
+class _Carried:
+    """A function with the context of where it was carried from."""
+
+    def __init__(self, fn: Callable[..., Any], now: Context) -> None:
+        functools.update_wrapper(self, fn)
+        self._fn, self._now = fn, now
+        self._snapshot = contextvars.copy_context()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._snapshot.copy().run(self._fn, *args, **kwargs)  # a copy: two threads may run it at the same time
+
+    def __reduce__(self) -> Any:
+        return _arrived, (self._fn, {name: value for name, value in self._now.items() if _can_be_pickled(value)})
+
+
+def _arrived(fn: Callable[..., Any], fields: dict[str, Any]) -> Callable[..., Any]:
+    return request(**fields)(fn) if fields.get("request_id") else fn
+
+
+def _can_be_pickled(value: Any) -> bool:
+    try:
+        pickle.dumps(value)
+    except Exception:  # a connection, a lock: it stays where it is
+        return False
+    return True
 
 
 class _Steps:

@@ -194,6 +194,27 @@ _TABLE = (
     _field("request_output_tokens", "int", "their output together", unit="tokens"),
     _field("request_cost_usd", "float", "their cost together", unit="USD"),
     _field("request_cost_partial", "bool", "true where not all of it is known: the cost is a lower bound"),
+    # What was judged, by people (llm.feedback) or by evaluations (llm.score); call_id joins it to the call
+    _both("score", "float", "how good it is", "gen_ai.evaluation.score.value"),
+    _both("label", "str", "how good it is, in a word", "gen_ai.evaluation.score.label"),
+    _both("comment", "str", "what the judge says of it", "gen_ai.evaluation.explanation"),
+    _both("score_name", "str", "what is judged, such as relevance", "gen_ai.evaluation.name"),
+    _field("evaluator", "str", "who, or what, judged"),
+    # A run of a task (celery.task)
+    _field("task_name", "str", "the task that ran"),
+    _field("task_id", "str", "that run of it, its retries included", loki="metadata"),
+    _field("task_state", "str", "SUCCESS, FAILURE, RETRY, REVOKED, IGNORED"),
+    _field("task_retries", "int", "how many runs came before this one"),
+    # What happened around the calls (system.event)
+    _field("kind", "str", "deployment, configuration_change, provider_outage, rate_limit, or the user's own"),
+    _field("version", "str", "the version that is deployed", otel="service.version", ecs="service.version"),
+    # The process (system.metrics)
+    _field("cpu_percent", "float", "of one processor's time, since the sample before"),
+    _field("cpu_ms", "float", "processor's time since the process began", unit="ms"),
+    _field("memory_bytes", "int", "memory that is resident", unit="bytes", otel="process.memory.usage"),
+    _field("threads", "int", "its threads", otel="process.thread.count"),
+    _field("open_files", "int", "its open files and sockets", otel="process.unix.file_descriptor.count"),
+    _field("open_calls", "int", "LLM calls that have no end yet, streams that are held among them"),
     # What was said
     _field("prompt_length", "int", "length of the prompt", unit="characters"),
     _field("response_length", "int", "length of the visible answer, a refusal included", unit="characters"),

@@ -98,12 +98,12 @@ _INSTRUCTIONS = ("system", "instructions", "system_instruction", "systemInstruct
 def _is_request(content: Any) -> bool:
     if not isinstance(content, Mapping) or "role" in content or "type" in content:
         return False
-    return any(name in content for name in _INPUTS)
+    return any(name in content for name in (*_INPUTS, *_INSTRUCTIONS))
 
 
 def _of_request(request: Mapping[str, Any], tools: Any, response_format: Any) -> tuple[Any, Any, Any]:
     """The messages of a whole request, its tools and its format."""
-    content = next(request[name] for name in _INPUTS if name in request)
+    content: Any = next((request[name] for name in _INPUTS if name in request), [])
     messages = list(content) if isinstance(content, (list, tuple)) else [{"role": "user", "content": content}]
     for name in _INSTRUCTIONS:
         if instructions := request.get(name):
@@ -112,8 +112,15 @@ def _of_request(request: Mapping[str, Any], tools: Any, response_format: Any) ->
     if tools is None:
         tools = request.get("tools") or request.get("functions") or get(request.get("toolConfig"), "tools")
     if response_format is None:
-        held = [get(request.get(name), "format") for name in ("text", "output_config")]  # OpenAI's, Anthropic's
-        response_format = request.get("response_format") or next(filter(None, held), None)
+        held = [request.get(name) for name in ("response_format", "output_format")]
+        held += [get(request.get(name), "format") for name in ("text", "output_config")]  # OpenAI's, Anthropic's
+        config = request.get("generationConfig")  # Google's
+        held += [
+            {"type": "json_schema", "schema": schema}
+            for name in ("responseSchema", "responseJsonSchema")
+            if (schema := get(config, name)) is not None
+        ]
+        response_format = next(filter(None, held), None)
     return messages, tools if isinstance(tools, (list, tuple)) else None, response_format
 
 
@@ -192,6 +199,9 @@ class _Tally:
                     self.counted += 1
                 elif isinstance(item, (list, tuple)) and all(type(each) is int for each in item):
                     self.counted += len(item)
+                elif _is_part(item):
+                    self.exact = False
+                    self.text("".join(self.pieces(item)))
                 else:
                     messages = True
                     self.message(item)
@@ -315,7 +325,7 @@ class _Tally:
         self.exact = False
         try:
             definitions = [mapping(tool) for tool in tools]
-            definitions = [each for tool in definitions for each in tool.get("functionDeclarations") or [tool]]
+            definitions = [each for tool in definitions for each in _declared(tool) or [tool]]
             if self.family.tools_as == "typescript":
                 functions = [each for tool in definitions if (each := function_in(tool))]
                 if not functions:
@@ -333,6 +343,17 @@ class _Tally:
                 self.framing += self.family.tools
         except Exception:  # a schema that holds itself, an object whose attributes raise
             pass
+
+
+def _declared(tool: Mapping[str, Any]) -> Any:
+    """Google's tools hold several functions."""
+    return tool.get("functionDeclarations") or tool.get("function_declarations")
+
+
+def _is_part(item: Any) -> bool:
+    """Whether it is a part of a message, without the message around it."""
+    has_text = isinstance(get(item, "text"), str) or any(get(item, name) is not None for name in _HOLDERS)
+    return has_text and all(get(item, name) is None for name in ("role", "content", "parts"))
 
 
 def _is_message(item: Any) -> bool:

@@ -20,7 +20,7 @@ from queue import Empty, SimpleQueue
 from llmlog.faults import fault
 from llmlog.request_state import safe_points
 
-__all__ = ["after_exit", "at_exit", "at_start", "at_tick", "drain", "later", "ready", "tick", "wait"]
+__all__ = ["after_exit", "at_exit", "at_start", "at_tick", "drain", "every", "later", "ready", "tick", "wait"]
 
 Job = Callable[[], None]
 
@@ -41,7 +41,7 @@ _long_jobs: deque[Job] = deque()  # for the thread; for nobody else but flush() 
 _wake: SimpleQueue[None] = SimpleQueue()  # put() is reentrant, and takes no lock that Python code could hold
 _busy: dict[object, int] = {}  # who is doing jobs just now -> its thread
 _idle = threading.Condition()
-_period: float | None = None
+_periodic: dict[Job, tuple[float, float]] = {}  # what the thread does every so often -> every how often, next when
 _started = False
 _warming = False
 _FORK_WAITS = 5.0  # seconds, at the most; loading takes less than one
@@ -71,11 +71,21 @@ def ready() -> None:
 
 def tick(period: float | None) -> None:
     """Do what `at_tick` holds every `period` seconds from now on; None: no longer."""
-    global _period
-    _period = period
-    if period is not None:
-        ready()
-        _wake.put(None)
+    every(period, _tick)
+
+
+def every(period: float | None, action: Job) -> None:
+    """Have the thread do `action` every `period` seconds from now on; None: no longer."""
+    if period is None:
+        _periodic.pop(action, None)
+        return
+    _periodic[action] = period, time.monotonic() + period
+    ready()
+    _wake.put(None)
+
+
+def _tick() -> None:
+    _all(at_tick, "keeping the journal")
 
 
 def drain() -> None:
@@ -154,15 +164,17 @@ def _run() -> None:
     _warming = False
     with _idle:
         _idle.notify_all()
-    ticked = time.monotonic()
     while True:
+        due = min((due for _, due in list(_periodic.values())), default=None)
         with suppress(Empty):
-            _wake.get(timeout=_period)
+            _wake.get(timeout=None if due is None else max(0.0, due - time.monotonic()))
         _drain(_jobs, None)
         _drain(_long_jobs, None)
-        if _period is not None and time.monotonic() - ticked >= _period:
-            ticked = time.monotonic()
-            _all(at_tick, "keeping the journal")
+        for action, (period, due) in list(_periodic.items()):
+            if time.monotonic() >= due:
+                if action in _periodic:
+                    _periodic[action] = period, time.monotonic() + period
+                _all([action], "doing what is due")
 
 
 def _all(actions: list[Callable[[], None]], doing: str) -> None:

@@ -51,7 +51,16 @@ def cases() -> ModuleType:
 
 def sdk(name: str) -> Any:
     """An SDK that a test needs; without it the test is skipped, or fails where LLMLOG_REQUIRE names "sdks"."""
-    if "sdks" in os.environ.get("LLMLOG_REQUIRE", "").split(","):
+    return _needed(name, "sdks")
+
+
+def framework(name: str) -> Any:
+    """As `sdk`, for what `make integrations` installs: a failure where LLMLOG_REQUIRE names "integrations"."""
+    return _needed(name, "integrations")
+
+
+def _needed(name: str, word: str) -> Any:
+    if word in os.environ.get("LLMLOG_REQUIRE", "").split(","):
         return importlib.import_module(name)
     return pytest.importorskip(name)
 

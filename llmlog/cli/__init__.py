@@ -2,7 +2,7 @@
 
 Standard output is for machines: what a command is asked for, and nothing else. What people want to know goes to
 standard error. Exit code 2: the command was used wrongly, and nothing was done; 1: it could not be done to its end.
-`llmlog redact` has codes of its own, which its help tells.
+The commands that look for something have codes of their own, which their help tells.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ except ModuleNotFoundError as error:
     raise SystemExit(2) from None
 
 from llmlog._version import __version__
-from llmlog.cli import recover, redact
+from llmlog.cli import reconcile, recost, recover, redact
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="llmlog", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
 )
+app.command("recost")(recost.command)
+app.command("reconcile")(reconcile.command)
 app.command("recover")(recover.command)
 app.command("redact")(redact.command)
 

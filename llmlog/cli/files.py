@@ -112,7 +112,7 @@ class Replacement:
             raise OSError("it is no file that could be rewritten")
         self._status = source.status
         folder, base = os.path.split(self._path)
-        fd, self._beside = tempfile.mkstemp(prefix=f".{base[:100]}.", suffix=".redacted", dir=folder)
+        fd, self._beside = tempfile.mkstemp(prefix=f".{base[:100]}.", suffix=".new", dir=folder)
         self._file = os.fdopen(fd, "wb", buffering=1 << 17)
         self._lines: Any = self._file
         if source.is_gzip:

@@ -11,12 +11,11 @@ from typing import Annotated, Any, BinaryIO, NoReturn
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from llmlog import recovery
-from llmlog.cli.terminal import silence_stdout, tell, visible
+from llmlog.cli.terminal import show, silence_stdout, tell, visible
 from llmlog.exceptions import LLMLogError
 from llmlog.filters import RedactFilter
 from llmlog.formatters import JSONFormatter
@@ -138,7 +137,7 @@ def _sum_up(calls: list[dict[str, Any]]) -> None:
     for model, its in sorted(by_model.items()):
         table.add_row(Text(visible(model), overflow="fold"), *_figures(its))
     tell(f"{len(calls):,} {'call was' if len(calls) == 1 else 'calls were'} lost")
-    Console(stderr=True, highlight=False).print(table)
+    show(table)
 
 
 def _figures(calls: list[dict[str, Any]]) -> tuple[str, str, str]:

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import stat
-import sys
-import threading
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Annotated, Any, BinaryIO, NoReturn
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from llmlog import redaction
-from llmlog.cli.files import UNREADABLE, Replacement, Source
+from llmlog.cli.files import Replacement, Source
 from llmlog.cli.lines import pieces
-from llmlog.cli.terminal import amount, silence_stdout, tell, visible
+from llmlog.cli.runs import Run, ended_by_signals
+from llmlog.cli.terminal import amount, tell, visible
 from llmlog.exceptions import LLMLogError, UsageTypeError, UsageValueError, shown
 from llmlog.redaction import Redactor
 
 __all__ = ["command"]
-
-_BROKEN_PIPE = 128 + 13  # what a shell says of a program that SIGPIPE has ended
-_EVERY = 1 << 18  # bytes between two looks of the progress bar
 
 
 def command(
@@ -79,8 +69,11 @@ def command(
         raise typer.Exit(2) from None
     run = _Run(files, redactor, max_places)
     try:
-        with _ended_by_signals():
-            run.all(run.check if check else run.rewrite if in_place else run.print)
+        with ended_by_signals():
+            if check or in_place:
+                run.all(run.check if check else run.rewrite)
+            else:
+                run.all(run.print, prints=True)
     except KeyboardInterrupt:
         raise typer.Exit(128 + signal.SIGINT) from None
     if check:
@@ -138,40 +131,17 @@ def _read(path: str) -> dict[str, Any]:
 # The files, one after the other ----------------------------------------------------------------------
 
 
-class _Run:
+class _Run(Run):
     """What the command does to each file, and what it has found so far."""
 
     def __init__(self, files: list[str], redactor: Redactor, max_places: int) -> None:
-        self._files = files
+        super().__init__(files)
         self._redactor = redactor
         self._max_places = max_places
-        self._stdout: BinaryIO = typer.get_binary_stream("stdout")
-        self._line_is_open = False
         self._places: list[str] = []
         self._place_count = 0
         self._changed = 0
         self.counts: Counter[str] = Counter()
-        self.failed = 0
-
-    def all(self, work: Callable[[str, Source], None]) -> None:
-        """Do it to every file; those where it fails are told and counted."""
-        with _progress(self._files, hidden=work == self.print and self._stdout.isatty()) as show:
-            for name in self._files:
-
-                def before_read(done: int, name: str = name) -> None:
-                    self._flush()
-                    show(name, done)
-
-                try:
-                    with Source(name, before_read) as source:
-                        work(name, source)
-                except UNREADABLE as error:
-                    self._fail(name, getattr(error, "strerror", None) or str(error))
-            self._flush()
-
-    def _fail(self, name: str, reason: str) -> None:
-        self.failed += 1
-        tell(f"{visible(name)}: {reason}")
 
     def check(self, name: str, source: Source) -> None:
         """Count what is found, and note the places."""
@@ -205,47 +175,22 @@ class _Run:
 
     def print(self, name: str, source: Source) -> None:
         """Write the lines to standard output."""
-        if source.status is not None and _is_stdout(source.status, self._stdout):
-            raise OSError("it is the output, too")
-        if self._line_is_open:
-            self._write(b"\n")
         withheld = 0
         for piece in pieces(source.lines, self._redactor):
-            self._write(piece.clean)
+            self.write(piece.clean)
             withheld += any(kind == "withheld" for _, kind in piece.found)
         if withheld:
-            self._fail(name, f"what could not be redacted is withheld, in {amount(withheld, 'line')}")
+            self.fail(name, f"what could not be redacted is withheld, in {amount(withheld, 'line')}")
 
     def _count(self, found: Counter[str]) -> None:
         self.counts += found
         self._changed += bool(found)
 
-    def _write(self, data: bytes) -> None:
-        if data:
-            with self._writing():
-                self._stdout.write(data)
-            self._line_is_open = not data.endswith(b"\n")
-
-    def _flush(self) -> None:
-        with self._writing():
-            self._stdout.flush()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            silence_stdout()
-            if isinstance(error, BrokenPipeError):
-                raise typer.Exit(_BROKEN_PIPE) from None
-            tell(f"standard output: {error.strerror or error}")
-            raise typer.Exit(2) from None
-
     def report(self) -> None:
         """The places and the counts, on standard output; what people want to know beside them."""
         lines = [*self._places, *(f"{count:>7} {kind}" for kind, count in self.counts.most_common())]
-        self._write("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
-        self._flush()
+        self.write("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
+        self.flush()
         if self._place_count > len(self._places):
             tell(f"the first {len(self._places):,} of {self._place_count:,} places are shown (--max-places)")
         self.sum_up("would be redacted")
@@ -254,55 +199,6 @@ class _Run:
         """How much was found, in one line."""
         if self.counts:
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.counts.most_common())
-            tell(f"{what_became} in {self._changed:,} of {amount(len(self._files), 'file')}: {kinds}")
-        elif self.failed < len(self._files):
-            tell(f"nothing to redact in {amount(len(self._files) - self.failed, 'file')}")
-
-
-def _is_stdout(status: os.stat_result, stdout: BinaryIO) -> bool:
-    """Whether a file is what standard output goes to: reading it would never end."""
-    with suppress(OSError, ValueError):
-        return stat.S_ISREG(status.st_mode) and os.path.samestat(status, os.fstat(stdout.fileno()))
-    return False
-
-
-@contextmanager
-def _progress(files: list[str], hidden: bool) -> Iterator[Callable[[str, int], None]]:
-    """A bar on standard error, where that is a terminal: how many bytes are read of all there are."""
-    if hidden or not sys.stderr.isatty():
-        yield lambda name, done: None
-        return
-    sizes = {name: _size(name) for name in files}
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None if None in sizes.values() else sum(sizes[name] or 0 for name in files))
-        before = {name: sum(sizes[one] or 0 for one in files[:at]) for at, name in enumerate(files)}
-        yield lambda name, done: bar.update(task, description=visible(name), completed=before[name] + done)
-
-
-def _size(name: str) -> int | None:
-    try:
-        return None if name == "-" else os.stat(name).st_size
-    except OSError:
-        return 0
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Have SIGTERM and SIGHUP end the command as an exception does: no file is to stay beside another one."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {one: signal.getsignal(one) for name in ("SIGTERM", "SIGHUP") if (one := getattr(signal, name, None))}
-    for one, handler in before.items():
-        if handler is not signal.SIG_IGN:  # nohup
-            signal.signal(one, _end)
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-
-
-def _end(number: int, frame: object) -> NoReturn:
-    raise SystemExit(128 + number)
+            tell(f"{what_became} in {self._changed:,} of {amount(len(self.files), 'file')}: {kinds}")
+        elif self.failed < len(self.files):
+            tell(f"nothing to redact in {amount(len(self.files) - self.failed, 'file')}")

@@ -7,13 +7,21 @@ import sys
 from contextlib import suppress
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
-__all__ = ["amount", "silence_stdout", "tell", "visible"]
+__all__ = ["amount", "show", "silence_stdout", "tell", "visible"]
 
 
 def tell(text: str) -> None:
     """One line for people."""
     typer.echo(f"llmlog: {text}", err=True)
+
+
+def show(table: Table, *, stderr: bool = True) -> None:
+    """A table for people, as wide as the terminal; where there is none, as wide as its words."""
+    is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    Console(stderr=stderr, highlight=False, width=None if is_terminal else 240).print(table)
 
 
 def visible(text: str) -> str:

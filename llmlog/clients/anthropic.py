@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llmlog.clients.sending import Asked, Options, Undo, listed, parameters
+from llmlog.clients.sending import Asked, Options, Undo, parameters, request_of
 from llmlog.clients.stainless import Endpoint, is_made_of
 from llmlog.clients.stainless import install as install_on
 from llmlog.providers.base import fields_of
@@ -37,7 +37,7 @@ def _messages(body: Mapping[str, Any], provider: str) -> Asked:
         "anthropic",
         provider,
         model=body.get("model"),
-        input=listed(body.get("system"), body.get("messages")),
+        input=request_of(body, "system", "messages", "output_config", "output_format"),
         tools=body.get("tools"),
         parameters=parameters(
             temperature=body.get("temperature"),

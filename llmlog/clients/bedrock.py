@@ -9,7 +9,7 @@ from typing import Any
 
 from llmlog.calls import Call
 from llmlog.clients.bodies import MAX_BODY, body_read
-from llmlog.clients.sending import Asked, Options, Undo, around, begin, listed, parameters
+from llmlog.clients.sending import Asked, Options, Undo, around, begin, parameters, request_of
 from llmlog.lifecycle import how_it_left
 from llmlog.providers import bedrock_invoke
 from llmlog.providers.base import fields_of
@@ -51,7 +51,7 @@ def _converse(operation: str, params: Mapping[str, Any]) -> Asked:
         "bedrock",
         "bedrock",
         model=params.get("modelId"),
-        input=listed(params.get("system"), params.get("messages")),
+        input=request_of(params, "system", "messages"),
         tools=fields_of(params.get("toolConfig")).get("tools"),
         parameters=parameters(
             temperature=config.get("temperature"),
@@ -78,7 +78,7 @@ def _invoke(operation: str, params: Mapping[str, Any]) -> Asked:
         "bedrock",
         "bedrock",
         model=model,
-        input=listed(body.get("system"), asked),
+        input=request_of(body, "system", input=asked),
         tools=body.get("tools"),
         parameters=parameters(
             temperature=found.get("temperature"),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import threading
 from collections.abc import Callable, Mapping
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 from llmlog.calls import Call
 from llmlog.clients.bodies import watch
-from llmlog.clients.sending import Answered, Asked, Begin, Options, Undo, around, begin, parameters
+from llmlog.clients.sending import Answered, Asked, Begin, Options, Undo, around, begin, parameters, request_of
 from llmlog.providers.base import fields_of, parts
 
 __all__ = ["NAME", "install", "knows"]
@@ -24,6 +25,10 @@ _METHODS = {
     "embed_content": "",
 }
 """What of `models` sends, and the method inside it that sends one request, where it may send several."""
+
+
+_SCHEMAS = (("response_schema", "responseSchema"), ("response_json_schema", "responseJsonSchema"))
+"""Of the form that the answer is to have."""
 
 
 def knows(client: Any) -> bool:
@@ -78,6 +83,21 @@ def _runs_functions(config: Any) -> bool:
     return any(not isinstance(tool, Mapping) and not hasattr(type(tool), "__pydantic_fields__") for tool in tools)
 
 
+def _declared(tool: Any) -> Any:
+    """A plain function as about what the SDK declares of it."""
+    if not inspect.isroutine(tool):
+        return tool
+    try:
+        named = inspect.signature(tool).parameters
+    except (TypeError, ValueError):
+        named = MappingProxyType({})
+    properties = {
+        name: {"type": getattr(one.annotation, "__name__", str(one.annotation))} for name, one in named.items()
+    }
+    described = {"name": tool.__name__, "description": inspect.getdoc(tool)}
+    return {"functionDeclarations": [{**described, "parameters": {"type": "OBJECT", "properties": properties}}]}
+
+
 def _begins(options: Options, asked: Callable[[Mapping[str, Any], str], Asked], provider: str) -> Begin:
     def begun(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Call, Any, Any]:
         return begin(options, asked(kwargs, provider)), args, kwargs
@@ -97,13 +117,18 @@ def _content(name: str, kwargs: Mapping[str, Any], provider: str) -> Asked:
 
     thinking = next((fields_of(one) for one in of_config("thinking_config", "thinkingConfig") if one is not None), {})
     instruction = next((one for one in of_config("system_instruction", "systemInstruction") if one is not None), None)
-    contents = kwargs.get("contents")
+    schema = next((one for name in _SCHEMAS for one in of_config(*name) if one is not None), None)
     return Asked(
         "google",
         provider,
         model=kwargs.get("model"),
-        input=[one for part in (instruction, contents) if part is not None for one in _as_list(part)],
-        tools=config.get("tools"),
+        input=request_of(
+            kwargs,
+            system_instruction=instruction,
+            contents=_as_list(kwargs.get("contents")),
+            response_format=None if schema is None else {"type": "json_schema", "schema": schema},
+        ),
+        tools=[_declared(tool) for tool in parts(config.get("tools"))],
         parameters=parameters(
             temperature=config.get("temperature"),
             top_p=of_config("top_p", "topP"),
@@ -124,12 +149,11 @@ def _interaction(kwargs: Mapping[str, Any], provider: str) -> Asked:
     request = kwargs.get("request")
     body = {**(fields_of(fields_of(request).get("body", request)) if request is not None else {}), **kwargs}
     config = fields_of(body.get("generation_config"))
-    said = [body.get("system_instruction"), body.get("input")]
     return Asked(
         "google",
         provider,
         model=body.get("model"),
-        input=[one for part in said if part is not None for one in _as_list(part)],
+        input=request_of(body, "system_instruction", "input"),
         tools=body.get("tools"),
         parameters=parameters(
             temperature=config.get("temperature"),
@@ -144,7 +168,7 @@ def _interaction(kwargs: Mapping[str, Any], provider: str) -> Asked:
 
 
 def _as_list(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+    return list(value) if isinstance(value, (list, tuple)) else [] if value is None else [value]
 
 
 class _Later:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llmlog.clients.sending import Asked, Options, Undo, listed, parameters
+from llmlog.clients.sending import Asked, Options, Undo, parameters, request_of
 from llmlog.clients.stainless import Endpoint, is_made_of
 from llmlog.clients.stainless import install as install_on
 from llmlog.providers.base import fields_of
@@ -53,8 +53,8 @@ def _chat(body: Mapping[str, Any], provider: str) -> Asked:
         "openai",
         provider,
         model=body.get("model"),
-        input=body.get("messages"),
-        tools=body.get("tools"),
+        input=request_of(body, "messages", "response_format"),
+        tools=body.get("tools") or body.get("functions"),
         parameters=_parameters(body, effort=body.get("reasoning_effort")),
     )
 
@@ -64,7 +64,7 @@ def _responses(body: Mapping[str, Any], provider: str) -> Asked:
         "openai",
         provider,
         model=body.get("model"),
-        input=listed(body.get("instructions"), body.get("input")),
+        input=request_of(body, "instructions", "input", "text"),
         tools=body.get("tools"),
         parameters=_parameters(body, effort=fields_of(body.get("reasoning")).get("effort")),
     )

@@ -21,8 +21,8 @@ __all__ = [
     "answered",
     "around",
     "begin",
-    "listed",
     "parameters",
+    "request_of",
     "was_sent",
 ]
 
@@ -119,13 +119,13 @@ def _is_kind(name: str, value: Any) -> bool:
     return isinstance(value, str)
 
 
-def listed(first: Any, then: Any) -> Any:
-    """The instructions and what follows them, as one input."""
-    if not isinstance(first, (str, list, tuple, Mapping)):
-        return then
-    if not isinstance(then, (str, list, tuple, Mapping)):
-        return first
-    return [one for part in (first, then) for one in (part if isinstance(part, (list, tuple)) else [part])]
+def request_of(body: Mapping[str, Any], *names: str, **others: Any) -> dict[str, Any] | None:
+    """What of a request's body the model reads, as it is now: a list of the caller's may grow. None: nothing.
+
+    `others`: what the body has under other names.
+    """
+    found = {name: value for name, value in ({name: body.get(name) for name in names} | others).items() if value}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()} or None
 
 
 # The call

@@ -203,11 +203,7 @@ class Exchange:
 
     def _emit(self, fields: dict[str, Any]) -> None:
         totals = self.state.totals
-        fields["request_calls"] = totals.calls
-        if totals.calls:
-            fields.update(request_input_tokens=totals.input_tokens, request_output_tokens=totals.output_tokens)
-            if _is_priced(totals):
-                fields.update(request_cost_usd=totals.cost_usd, request_cost_partial=totals.cost_partial or None)
+        fields.update(totals.as_fields())
         made = {name: value for name, value in fields.items() if value is not None}
         records.emit(records.HTTP, _level(made), self._message(made, totals), made, created=self._created, tell=False)
 
@@ -293,11 +289,6 @@ def _calls(totals: Totals) -> str:
     if not totals.calls:
         return ""
     said = f", {totals.calls} LLM call{'s' if totals.calls > 1 else ''}"
-    if not _is_priced(totals):
+    if not totals.priced():
         return said
     return f"{said}, {'at least ' if totals.cost_partial else ''}${totals.cost_usd:.6f}"
-
-
-def _is_priced(totals: Totals) -> bool:
-    """Whether the cost says anything: of calls without any known price it is not 0, but unknown."""
-    return bool(totals.cost_usd) or not totals.cost_partial

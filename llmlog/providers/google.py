@@ -35,7 +35,9 @@ _COUNTS = (
     "prompt_token_count", "candidates_token_count", "thoughts_token_count", "tool_use_prompt_token_count",
     "cached_content_token_count", "total_token_count",
 )  # fmt: skip
-_DETAILS = ("prompt_tokens_details", "tool_use_prompt_tokens_details", "candidates_tokens_details")
+_DETAILS = (
+    "prompt_tokens_details", "tool_use_prompt_tokens_details", "candidates_tokens_details", "cache_tokens_details",
+)  # fmt: skip
 
 
 class _OnTheWire(dict[str, str]):
@@ -391,7 +393,7 @@ def read_usage(raw: Any) -> Usage | None:
             output = candidates
     if given is None and output is None:
         return None
-    by_prompt, by_tools, by_candidates = (_all(_at(raw, name)) for name in _DETAILS)
+    by_prompt, by_tools, by_candidates, by_cache = (_all(_at(raw, name)) for name in _DETAILS)
     return Usage(
         input_tokens=given,
         output_tokens=output,
@@ -401,6 +403,8 @@ def read_usage(raw: Any) -> Usage | None:
         output_audio_tokens=_of_modality("AUDIO", *by_candidates),
         input_image_tokens=_of_modality("IMAGE", *by_prompt, *by_tools),
         output_image_tokens=_of_modality("IMAGE", *by_candidates),
+        cache_audio_read_tokens=_of_modality("AUDIO", *by_cache),
+        cache_image_read_tokens=_of_modality("IMAGE", *by_cache),
     )
 
 

@@ -69,11 +69,13 @@ def read_usage(raw: Any) -> Usage | None:
         return None
     fields = fields_of(raw)
     prompt = fields_of(fields.get("prompt_tokens_details"))
+    tools = fields_of(fields.get("server_tool_use"))
     read, written = fields.get("cache_read_input_tokens"), fields.get("cache_creation_input_tokens")
     return replace(
         usage,
         cache_read_tokens=_first(usage.cache_read_tokens, read),
         cache_write_tokens=_first(usage.cache_write_tokens, prompt.get("cache_creation_tokens"), written),
+        web_searches=_first(usage.web_searches, prompt.get("web_search_requests"), tools.get("web_search_requests")),
     )
 
 

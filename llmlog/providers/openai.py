@@ -264,15 +264,18 @@ def _read_function(tool_call: ToolCall, function: Mapping[str, Any]) -> None:
 def read_usage(raw: Any) -> Usage | None:
     """`prompt_tokens` includes the cached ones, `completion_tokens` the reasoning: our meaning already.
 
-    But for the servers whose total says that the reasoning comes on top (xAI's).
+    But for the servers where the reasoning comes on top: their total says so (xAI's), or there is more of it than of
+    the whole (Perplexity's).
     """
     fields = fields_of(raw)
     prompt = fields_of(fields.get("prompt_tokens_details"))
     completion = fields_of(fields.get("completion_tokens_details"))
+    cached = fields_of(prompt.get("cached_tokens_details"))
     asked, answered = count(fields.get("prompt_tokens")), count(fields.get("completion_tokens"))
     reasoning = _first(count(completion.get("reasoning_tokens")), count(fields.get("reasoning_tokens")))
     if asked is not None and answered is not None and reasoning:
-        answered += reasoning if count(fields.get("total_tokens")) == asked + answered + reasoning else 0
+        on_top = count(fields.get("total_tokens")) == asked + answered + reasoning or reasoning > answered
+        answered += reasoning if on_top else 0
     usage = Usage(
         input_tokens=asked,
         output_tokens=answered,
@@ -283,6 +286,9 @@ def read_usage(raw: Any) -> Usage | None:
         output_audio_tokens=count(completion.get("audio_tokens")),
         input_image_tokens=count(prompt.get("image_tokens")),
         output_image_tokens=count(completion.get("image_tokens")),
+        cache_audio_read_tokens=count(cached.get("audio_tokens")),
+        cache_image_read_tokens=count(cached.get("image_tokens")),
+        web_searches=count(fields.get("num_search_queries")),  # Perplexity's
     )
     return usage if usage.input_tokens is not None or usage.output_tokens is not None else None
 

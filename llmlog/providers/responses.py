@@ -127,6 +127,7 @@ def _read_item_start(answer: Answer, fields: Mapping[str, Any]) -> bool:
 
 def _read_item(answer: Answer, fields: Mapping[str, Any]) -> bool:
     item = fields_of(fields.get("item"))
+    answer.web_searches += _is_search(item)
     if _is_call(item):
         return _read_call(answer, item, _place(fields))
     if not len(answer.text(0)) and _add_text(answer, _text_in_item(answer, item)):
@@ -207,6 +208,7 @@ def _read_whole(answer: Answer, response: Mapping[str, Any]) -> bool:
     """The response as it ends; True where its output has more than was read already."""
     _read_head(answer, response)
     output = [fields_of(item) for item in parts(response.get("output"))]
+    answer.web_searches = max(answer.web_searches, sum(map(_is_search, output)))  # some have come as items before
     thought = "".join(map(_thought_in_item, output))[len(answer.reasoning) :]
     text = "".join(_text_in_item(answer, item) for item in output)[len(answer.text(0)) :]
     found = _add_thought(answer, thought) | _add_text(answer, text)
@@ -269,6 +271,16 @@ def _is_call(item: Mapping[str, Any]) -> bool:
     return item.get("type") in ("function_call", "custom_tool_call")
 
 
+def _is_search(item: Mapping[str, Any]) -> bool:
+    """Whether the provider has searched the web, which it charges for; it opens a page, and looks in it, for nothing.
+
+    Before there were other actions an item told none.
+    """
+    if item.get("type") != "web_search_call" or item.get("status") == "failed":
+        return False
+    return bool(fields_of(item.get("action")).get("type", "search") == "search")
+
+
 def _place(fields: Mapping[str, Any]) -> Any:
     """What an event's item goes by: its place in the output, which servers keep to more than to its id, or that."""
     index = fields.get("output_index")
@@ -322,18 +334,31 @@ def read_usage(raw: Any) -> Usage | None:
     fields = fields_of(raw)
     used = fields_of(fields.get("input_tokens_details") or fields.get("input_token_details"))
     made = fields_of(fields.get("output_tokens_details") or fields.get("output_token_details"))
+    cached = fields_of(used.get("cached_tokens_details"))
     usage = Usage(
         input_tokens=count(fields.get("input_tokens")),
         output_tokens=count(fields.get("output_tokens")),
-        cache_read_tokens=count(used.get("cached_tokens")),
+        cache_read_tokens=count(used.get("cached_tokens", used.get("cache_read_input_tokens"))),  # Perplexity's
         cache_write_tokens=count(used.get("cache_write_tokens")),
         reasoning_tokens=count(made.get("reasoning_tokens")),
         input_audio_tokens=count(used.get("audio_tokens")),
         output_audio_tokens=count(made.get("audio_tokens")),
         input_image_tokens=count(used.get("image_tokens")),
         output_image_tokens=count(made.get("image_tokens")),
+        cache_audio_read_tokens=count(cached.get("audio_tokens")),
+        cache_image_read_tokens=count(cached.get("image_tokens")),
+        web_searches=_searches(fields),
     )
     return usage if usage.input_tokens is not None or usage.output_tokens is not None else None
+
+
+def _searches(usage: Mapping[str, Any]) -> int | None:
+    """What xAI's usage, or Perplexity's, says of its searches; others leave them to be counted."""
+    told = count(fields_of(usage.get("server_side_tool_usage_details")).get("web_search_calls"))
+    if told is None:
+        search = fields_of(fields_of(usage.get("tool_calls_details")).get("search_web"))
+        told = count(search.get("invocation"))
+    return told
 
 
 def _matches(chunk: object) -> bool:

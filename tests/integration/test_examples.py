@@ -98,3 +98,41 @@ def test_a_framework(tmp_path: Path, framework: str, route: str) -> None:
         assert request["request_cost_usd"] == call["cost_usd"] > 0
         assert (call["feature"], call["http_path"]) == ("orders", "/orders/77/answer")
     assert requests["left-early"]["ended_by"] == calls["left-early"]["ended_by"] == "client_disconnect"
+
+
+def printed_records(printed: str) -> list[dict[str, Any]]:
+    """The lines of JSON on stdout."""
+    return [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+
+
+def test_the_events(tmp_path: Path) -> None:
+    """A retrieval with its time, the call, and judgements that bear its id; samples of the process beside them."""
+    records = printed_records(run("events.py", tmp_path))
+    by_kind = {record.get("event"): record for record in records}
+    call = by_kind["llm.call"]
+    assert by_kind["llm.feedback"]["call_id"] == by_kind["llm.score"]["call_id"] == call["call_id"]
+    assert by_kind["llm.feedback"]["comment"] == "<EMAIL>: thanks"
+    assert by_kind["llm.retrieval"]["document_ids"][0] == "a-1"
+    assert by_kind["llm.retrieval"]["latency_ms"] >= 0
+    assert by_kind["llm.retrieval"]["request_id"] == call["request_id"] == by_kind["llm.feedback"]["request_id"]
+    kinds = [record["kind"] for record in records if record.get("event") == "system.event"]
+    assert kinds == ["deployment", "provider_outage"]
+
+
+def test_structlog(tmp_path: Path) -> None:
+    """structlog's events and the call's record are lines of one log, redacted, with one request id."""
+    pytest.importorskip("structlog")
+    printed = printed_records(run("structlog_app.py", tmp_path))
+    asked, call, answered = [record for record in printed if record["logger"] in ("shop", "llmlog.calls")]
+    assert (asked["message"], asked["customer"], asked["service"]) == ("asked", "<EMAIL>", "shop")
+    assert asked["request_id"] == call["request_id"] == answered["request_id"]
+    assert answered["output_tokens"] == call["output_tokens"]
+    assert answered["cost_usd"] == call["cost_usd"]
+
+
+def test_across(tmp_path: Path) -> None:
+    """Threads, tasks, pools and another process: each line bears the request."""
+    records = [record for record in printed_records(run("across.py", tmp_path)) if record["logger"] == "shop"]
+    assert len(records) == 5
+    assert {(record["request_id"], record["user_id"]) for record in records} == {("r-1", "u-17")}
+    assert records[-1]["message"] == "another process"

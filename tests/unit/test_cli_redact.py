@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from llmlog import cli
-from llmlog.cli import files, redact
+from llmlog.cli import files, runs
 from llmlog.redaction import WITHHELD, Redactor
 
 MAIL = "ann@example.com"
@@ -475,6 +475,6 @@ def test_the_bar(tmp_path: pathlib.Path, arguments: tuple[str, ...]) -> None:
 def test_both_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the lines themselves are shown, there is no bar among them."""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(redact, "Progress", None)  # it would fail
-    with redact._progress(["-"], hidden=True) as show:
+    monkeypatch.setattr(runs, "Progress", None)  # it would fail
+    with runs._progress(["-"], hidden=True) as show:
         show("-", 1)

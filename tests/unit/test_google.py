@@ -323,8 +323,9 @@ def test_usage() -> None:
                                 {"modality": "IMAGE", "tokenCount": 5}],
         "toolUsePromptTokensDetails": [{"modality": "IMAGE", "tokenCount": 6}],
         "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 7}, {"modality": "AUDIO", "tokenCount": 8}],
+        "cacheTokensDetails": [{"modality": "IMAGE", "tokenCount": 3}, {"modality": "AUDIO", "tokenCount": 1}],
     }  # fmt: skip
-    expected = Usage(50, 50, 4, None, 30, 2, 8, 11, 7)
+    expected = Usage(50, 50, 4, None, 30, 2, 8, 11, 7, None, 1, 3)
     assert google.read_usage(raw) == expected
     (with_sdk,) = objects([{"candidates": [], "usageMetadata": raw}])
     assert google.read_usage(with_sdk.usage_metadata) == expected

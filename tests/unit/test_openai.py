@@ -36,6 +36,29 @@ def test_usage_by_kind() -> None:
     assert openai.read_usage(usage) == Usage(20, 9, 1, 2, 5, 3, 6, 4, 7)
 
 
+def test_a_cache_by_kind() -> None:
+    """What of the sound and of the images was read from the cache has prices of its own."""
+    usage = {
+        "prompt_tokens": 20,
+        "completion_tokens": 9,
+        "prompt_tokens_details": {
+            "cached_tokens": 6,
+            "audio_tokens": 5,
+            "cached_tokens_details": {"audio_tokens": 4, "image_tokens": 2},
+        },
+    }
+    assert openai.read_usage(usage) == Usage(
+        20, 9, 6, input_audio_tokens=5, cache_audio_read_tokens=4, cache_image_read_tokens=2
+    )
+
+
+def test_perplexity() -> None:
+    """Its searches are counted in the usage, and its reasoning is not in the completion."""
+    usage = {"prompt_tokens": 33, "completion_tokens": 7163, "total_tokens": 7196, "citation_tokens": 20163,
+             "num_search_queries": 18, "reasoning_tokens": 73997}  # fmt: skip
+    assert openai.read_usage(usage) == Usage(33, 7163 + 73997, reasoning_tokens=73997, web_searches=18)
+
+
 def test_speech() -> None:
     """Its words are the visible text, in a stream and in a whole message."""
     made = read(chunk(audio={"id": "audio_1", "transcript": "Hel"}), chunk(audio={"transcript": "lo"}),

@@ -29,12 +29,16 @@ LAYERS = [
     "redaction", "worker", "records",
     "prompts", "captures", "figures", "summary", "recovery", "journal", "budgets", "lifecycle", "calls", "drivers",
     "streams", "clients.sending", "clients.bodies", "clients.stainless", "clients.anthropic", "clients.bedrock",
-    "clients.google", "clients.openai", "clients", "events", "config", "filters", "formatters",
+    "clients.google", "clients.openai", "clients", "events", "metrics", "config", "filters", "formatters",
+    "executors",
+    "integrations.structlog", "integrations.httpx", "integrations.requests", "integrations.aiohttp",
+    "integrations.celery", "integrations",
     "handlers.backend", "handlers.jsonlines", "handlers",
     "middleware.edges", "middleware.requests", "middleware.routes", "middleware.asgi", "middleware.wsgi", "middleware",
     "testing.scripts", "testing.wire", "testing.openai", "testing.anthropic", "testing.chains", "testing.answering",
     "testing.servers", "testing.captured", "testing.canaries", "testing.clocks", "testing.plugin", "testing",
-    "cli.terminal", "cli.objects", "cli.lines", "cli.files", "cli.recover", "cli.redact", "cli", "__main__",
+    "usage_exports", "reconciliation", "cli.terminal", "cli.objects", "cli.lines", "cli.files", "cli.runs",
+    "cli.calls", "cli.recost", "cli.reconcile", "cli.recover", "cli.redact", "cli", "__main__",
 ]  # fmt: skip
 DOORS = {
     ("calls", "streams"),  # Call.stream() is the door to the drivers that stand on it

@@ -7,8 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import llmlog
+from llmlog import propagation
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
@@ -97,3 +100,38 @@ def test_the_current_span_of_opentelemetry(monkeypatch: pytest.MonkeyPatch) -> N
     assert llmlog.inject() == {}
     fake.get_current_span = None
     assert llmlog.inject() == {}
+
+
+ANYTHING = st.one_of(st.none(), st.integers(), st.text(), st.binary())
+
+
+@given(st.one_of(st.dictionaries(ANYTHING, ANYTHING), st.lists(st.tuples(ANYTHING, ANYTHING))))
+def test_any_headers_can_be_read(headers: Any) -> None:
+    """Names and values of any kind: what is found is text that a header and a log can hold."""
+    for value in llmlog.extract(headers).values():
+        assert value.isascii()
+        assert value.isprintable()
+
+
+@given(st.sampled_from(["traceparent", "tracestate", "baggage", "x-request-id"]), st.binary(max_size=300))
+def test_any_bytes_in_a_header_that_is_read(name: str, value: bytes) -> None:
+    """What a client puts there is taken over as a whole or not at all, and goes on as valid headers."""
+    found = llmlog.extract([(name.encode(), value), (b"traceparent", f"00-{TRACE}-{SPAN}-01".encode())])
+    assert all(value.isprintable() and value.isascii() for value in found.values())
+    with llmlog.request(**found):
+        assert all(sent.isprintable() and sent.isascii() for sent in llmlog.inject().values())
+
+
+def test_the_first_of_two_headers_counts() -> None:
+    """A second one, that somebody on the way has added, changes nothing."""
+    assert llmlog.extract([("X-Request-ID", "r-1"), ("x-request-id", "r-2")])["request_id"] == "r-1"
+
+
+def test_headers_go_to_named_hosts_only() -> None:
+    """And are taken back from a request that was redirected to another one; the caller's own stay."""
+    with llmlog.request("r-1"):
+        headers: dict[str, str] = {"baggage": "mine"}
+        propagation.added_to(headers, host="API.internal", hosts=propagation.checked_hosts(["api.internal"]))
+        assert headers == {"X-Request-ID": "r-1", "baggage": "mine"}
+        propagation.added_to(headers, host=None, hosts=frozenset({"api.internal"}))
+        assert headers == {"baggage": "mine"}

@@ -55,6 +55,13 @@ class TestRates:
         assert amount(made, input_tokens=200_000, output_tokens=0) == Decimal("0.2")
         assert amount(made, input_tokens=200_001, output_tokens=0) == Decimal("0.400002")
 
+    def test_take_a_fee_by_request_for_its_searches(self) -> None:
+        """Where only requests have a fee, searches cost nothing more, and the price is whole."""
+        made = rates(input="1", output="1", request="0.012")
+        found = made.price(Usage(0, 0, web_searches=3))
+        assert found is not None
+        assert (found.amount, found.partial) == (Decimal("0.012"), False)
+
     def test_charge_fees_by_the_piece(self) -> None:
         """Each search, and each request."""
         made = rates(input="1", output="1", web_search="0.01", request="0.005")

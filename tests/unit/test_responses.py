@@ -347,6 +347,65 @@ def test_usage() -> None:
     assert responses.read_usage(made.usage) == Usage(20, 9, 4, 3, 5)
 
 
+def test_usage_by_kind() -> None:
+    """Sound and images, of the cache too, under either name of the details; and Perplexity's words."""
+    details = {"audio_tokens": 9, "image_tokens": 8, "cached_tokens": 7,
+               "cached_tokens_details": {"text_tokens": 1, "audio_tokens": 4, "image_tokens": 2}}  # fmt: skip
+    expected = Usage(20, 9, 7, input_audio_tokens=9, input_image_tokens=8, cache_audio_read_tokens=4,
+                     cache_image_read_tokens=2)  # fmt: skip
+    for name in ("input_token_details", "input_tokens_details"):
+        assert responses.read_usage({"input_tokens": 20, "output_tokens": 9, name: details}) == expected
+    perplexity = {"input_tokens": 20, "output_tokens": 9, "input_tokens_details": {"cache_read_input_tokens": 5},
+                  "tool_calls_details": {"search_web": {"invocation": 2}}}  # fmt: skip
+    assert responses.read_usage(perplexity) == Usage(20, 9, 5, web_searches=2)
+
+
+def search(action: Any = "search", status: str = "completed") -> dict[str, Any]:
+    """An item of a web search."""
+    return {"type": "web_search_call", "id": "ws", "status": status,
+            "action": {"type": action} if isinstance(action, str) else action}  # fmt: skip
+
+
+@pytest.mark.parametrize(("events", "searches"), [
+    ([item("done", search()), item("done", search(), 1), end(search(), search())], 2),
+    ([item("added", search(status="in_progress")), item("done", search())], 1),
+    ([end(search(), search(), message("x"))], 2),
+    ([response(search())], 1),
+    ([item("done", search("open_page")), item("done", search("find_in_page")), end(search("open_page"))], None),
+    ([item("done", search(None)), end(search(None))], 1),
+    ([item("done", search(status="failed"))], None),
+    ([end(search(), usage={**USAGE, "server_side_tool_usage_details": {"web_search_calls": 0}})], 0),
+    ([end(search(), usage={**USAGE, "server_side_tool_usage_details": {"web_search_calls": 3}})], 3),
+])  # fmt: skip
+def test_web_searches(calls: Records, events: list[Any], searches: int | None) -> None:
+    """Each search is charged for, once, and no page that was opened; a usage that says how many has the last word."""
+    for _ in llmlog.stream(iter([start(), *events]), provider="openai", model="gpt-5"):
+        pass
+    assert calls.one().get("web_searches") == searches
+
+
+def test_searches_in_a_whole_response(calls: Records) -> None:
+    """Of an SDK's objects, too."""
+    for made in (response(search(), search("open_page")), objects(response(search(), search("open_page")))):
+        calls.clear()
+        with llmlog.call(model="gpt-5") as one:
+            one.finish(made)
+        assert calls.one()["web_searches"] == 1
+
+
+def test_searches_are_paid_for(calls: Records) -> None:
+    """Those of a stream that was left, too."""
+    stream = llmlog.stream(iter([start(model="gpt-5"), item("done", search()), text("x"), end()]), input="news?")
+    with stream:
+        for number, _ in enumerate(stream):
+            if number == 2:
+                break
+    record = calls.one()
+    assert (record["outcome"], record["usage_source"], record["web_searches"]) == ("aborted", "estimated", 1)
+    assert record["cost_usd"] > 0.01
+    assert "cost_partial" not in record
+
+
 ODD = [None, 7, "x", True, [], [7], {}, {"x": 1}, [{"type": ["x"]}], [{"type": {}}], {"type": []}, [[]]]
 
 

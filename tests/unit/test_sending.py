@@ -12,7 +12,7 @@ from conftest import Records, answer
 
 from llmlog.clients import sending
 from llmlog.clients.bodies import watch
-from llmlog.clients.sending import Asked, Options, Undo, around, begin, listed, parameters, was_sent
+from llmlog.clients.sending import Asked, Options, Undo, around, begin, parameters, request_of, was_sent
 
 OPTIONS = Options(ask_usage=False, capture=None, fields={"team": "search"}, again=lambda client: client)
 
@@ -105,16 +105,14 @@ def test_parameters(given: dict[str, Any], taken: dict[str, Any]) -> None:
     assert parameters(**given) == taken
 
 
-@pytest.mark.parametrize(
-    ("first", "then", "both"),
-    [
-        (None, "b", "b"), ("a", None, "a"), (None, None, None), ("a", "b", ["a", "b"]), ("a", ["b"], ["a", "b"]),
-        ([{"text": "a"}], ("b",), [{"text": "a"}, "b"]), (object(), ["b"], ["b"]),
-    ],
-)  # fmt: skip
-def test_instructions_and_messages(first: Any, then: Any, both: Any) -> None:
-    """Instructions stand before what they are for, in one input."""
-    assert listed(first, then) == both
+def test_what_the_model_reads() -> None:
+    """The named parts of a request that are there, with lists as they are now."""
+    messages = [{"role": "user", "content": "a"}]
+    body = {"messages": messages, "system": "", "model": "m", "text": {"format": {}}}
+    asked = request_of(body, "system", "messages", "text", "tools", contents=["b"], input=None)
+    messages.clear()
+    assert asked == {"messages": ({"role": "user", "content": "a"},), "text": {"format": {}}, "contents": ("b",)}
+    assert request_of({"model": "m", "messages": object()}, "system") is None
 
 
 def test_undo() -> None:

@@ -432,6 +432,38 @@ class TestRequests:
         expected = count_tokens(HELLO, "gpt-4o", response_format=asked)
         assert count_tokens({"messages": HELLO, "response_format": asked}, "gpt-4o") == expected
         assert count_tokens({"input": HELLO, "text": {"format": asked}}, "gpt-4o") == expected
+        assert count_tokens({"messages": HELLO, "output_config": {"format": asked}}, "gpt-4o") == expected
+        assert count_tokens({"messages": HELLO, "output_format": asked}, "gpt-4o") == expected
+        for name in ("responseSchema", "responseJsonSchema"):
+            assert count_tokens({"contents": HELLO, "generationConfig": {name: SCHEMA}}, "gpt-4o") == expected
+
+    def test_may_have_a_schema_that_a_class_stands_for(self) -> None:
+        """A class of pydantic's, as Google's SDK takes one, is what it makes of itself."""
+
+        class Place:
+            @staticmethod
+            def model_json_schema() -> dict[str, Any]:
+                return SCHEMA
+
+        asked = {"type": "json_schema", "schema": SCHEMA}
+        expected = count_tokens(HELLO, "gpt-4o", response_format=asked)
+        assert count_tokens(HELLO, "gpt-4o", response_format={**asked, "schema": Place}) == expected
+        assert count_tokens(HELLO, "gpt-4o", response_format={**asked, "schema": int}) == count_tokens(HELLO, "gpt-4o")
+
+    def test_may_be_instructions_alone(self) -> None:
+        """Of a prompt that the provider keeps, the rest is not here."""
+        assert count_tokens({"instructions": "Be brief"}, "gpt-4o") == count_tokens([self.SYSTEM], "gpt-4o")
+
+    @pytest.mark.parametrize("part", [{"text": "Hello there"}, SimpleNamespace(text="Hello there", role=None)])
+    def test_may_have_parts_without_a_message(self, part: Any) -> None:
+        """Google's contents may be parts, or texts: together they are one message."""
+        assert count_tokens([part], "gemini-2.5-flash") == count_tokens(["Hello there"], "gemini-2.5-flash") > 0
+
+    @pytest.mark.parametrize("name", ["functionDeclarations", "function_declarations"])
+    def test_may_have_googles_tools(self, name: str) -> None:
+        """As they are on the wire, and in the words of its SDK."""
+        declared = count_tokens(HELLO, "gemini-2.5-flash", tools=[{name: [WEATHER, WEATHER]}])
+        assert declared == count_tokens(HELLO, "gemini-2.5-flash", tools=[WEATHER, WEATHER])
 
     @pytest.mark.parametrize(
         "odd", [{"messages": None}, {"input": 5}, {"messages": HELLO, "tools": 5}, {"contents": {}}]

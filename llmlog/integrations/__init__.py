@@ -1,0 +1,4 @@
+"""What llmlog is to other libraries: one module for each, the only place where that library is imported.
+
+They are named by their dotted path (`llmlog.integrations.structlog`), and none is imported before that.
+"""
