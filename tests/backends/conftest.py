@@ -1,6 +1,6 @@
 """The real backends, one of each for all tests; without them a test skips, or fails where LLMLOG_REQUIRE says so.
 
-A test that stops one starts it again. They are shared: a test finds its own records by a service or an index of its own.
+They are shared. A test that stops one starts it again, and a test tells its own records by a service or an index of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import pathlib
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from backends.real import Collector, Loki, OpenSearch, Server, SyslogNG
 
 

@@ -1,9 +1,9 @@
 """Installs the real backends that the tests of tests/backends need, at the versions below: `make backends`.
 
-Each goes into a folder of its own under `.backends/` (or `$LLMLOG_BACKENDS`, which several checkouts may share), named by
-its version and moved there when it is complete: what is there is whole, and is not made again. They come through the
-ordinary clients of public registries: Maven, the Go module proxy, apt. What a machine has not is said in the end, and
-the exit status tells it; the others are installed all the same.
+Each goes into a folder of its own under `.backends/` (or `$LLMLOG_BACKENDS`, which several checkouts may share), named
+by its version and moved there when it is complete: what is there is whole, and is not made again. They come through the
+ordinary clients of public registries: Maven, the Go module proxy, apt. What cannot be had is said, with what it needs,
+and the exit status tells it; the others are installed all the same.
 """
 
 from __future__ import annotations
@@ -231,7 +231,8 @@ def main(names: list[str]) -> int:
         print(f"no such backend: {', '.join(unknown)}; there are {', '.join(PARTS)}", file=sys.stderr)
         return 2
     with alone():
-        return int(not all([install(name) for name in names or PARTS]))
+        missing = [name for name in names or PARTS if not install(name)]
+    return int(bool(missing))
 
 
 if __name__ == "__main__":

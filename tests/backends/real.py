@@ -420,7 +420,7 @@ class Collector(Server):
         return list(self._received)
 
     def logs(self) -> list[dict[str, Any]]:
-        """The log records that it has passed on so far, each with its `resource` and its `scope` beside its own keys."""
+        """The log records that it has passed on so far, each with its `resource` and its `scope` among its keys."""
         return [
             {**record, "resource": resource.get("resource", {}), "scope": scope.get("scope", {})}
             for payload in self.received()

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 
 import pytest
+
 from backends.conftest import needed
 from backends.real import Collector, Loki, OpenSearch, SyslogNG, ask, free_port, until
 
