@@ -1,6 +1,6 @@
 """The real backends, one of each for all tests; without them a test skips, or fails where LLMLOG_REQUIRE says so.
 
-They are shared. A test that stops one starts it again, and a test tells its own records by a service or an index of its own.
+They are shared. A test that stops one starts it again, and each tells its own records by a service or an index.
 """
 
 from __future__ import annotations
