@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import pathlib
 import random
 import re
@@ -21,6 +20,7 @@ import pytest
 import llmlog
 from backends.conftest import needed
 from backends.corpus import Line, as_a_handler, as_an_agent, call, calls_of, corpus, write
+from backends.figures import FAILED, LEFT, Lines, Series, alike, by, number, only, quantile, share, top, total
 from backends.real import Loki, until
 from llmlog import settings
 from llmlog.testing import FakeClock
@@ -29,68 +29,6 @@ EXAMPLE = pathlib.Path(__file__).resolve().parents[2] / "examples/grafana"
 DASHBOARD: dict[str, Any] = json.loads((EXAMPLE / "dashboard.json").read_text())
 PANELS: dict[str, dict[str, Any]] = {panel["title"]: panel for panel in DASHBOARD["panels"]}
 RANGE, STEP = 3600, 300
-FAILED = {"error", "incomplete", "lost"}
-LEFT = {"aborted", "cancelled"}
-
-Lines = Sequence[Line]
-Series = dict[tuple[str, ...], float]
-"""The values of a query by those of its labels, in the order of their names."""
-
-
-# What a panel has to show of some records
-
-
-def by(*fields: str, value: Callable[[Lines], float | None]) -> Callable[[Lines], Series]:
-    """A figure for each group of records."""
-
-    def figure(lines: Lines) -> Series:
-        groups = defaultdict(list)
-        for line in lines:
-            groups[tuple(str(line.fields.get(field, "")) for field in sorted(fields))].append(line)
-        found = {group: value(members) for group, members in groups.items()}
-        return {group: number for group, number in found.items() if number is not None}
-
-    return figure
-
-
-def total(field: str) -> Callable[[Lines], float | None]:
-    def figure(lines: Lines) -> float | None:
-        known = [line.fields[field] for line in lines if field in line.fields]
-        return math.fsum(known) if known else None
-
-    return figure
-
-
-def quantile(q: float, field: str) -> Callable[[Lines], float | None]:
-    """Between the two nearest ranks, in proportion."""
-
-    def figure(lines: Lines) -> float | None:
-        known = sorted(line.fields[field] for line in lines if field in line.fields)
-        if not known:
-            return None
-        rank = q * (len(known) - 1)
-        low = int(rank)
-        high = min(low + 1, len(known) - 1)
-        return float(known[low] + (known[high] - known[low]) * (rank - low))
-
-    return figure
-
-
-def share(outcomes: set[str]) -> Callable[[Lines], float]:
-    return lambda lines: sum(line.fields["outcome"] in outcomes for line in lines) / len(lines)
-
-
-def top(count: int, figure: Callable[[Lines], Series]) -> Callable[[Lines], Series]:
-    return lambda lines: dict(sorted(figure(lines).items(), key=lambda item: -item[1])[:count])
-
-
-def only(outcomes: set[str], figure: Callable[[Lines], Series]) -> Callable[[Lines], Series]:
-    return lambda lines: figure([line for line in lines if line.fields["outcome"] in outcomes])
-
-
-def number(lines: Lines) -> float:
-    return float(len(lines))
-
 
 SLOWEST = ("model", "outcome", "feature", "user_id", "request_id", "call_id")
 
@@ -148,12 +86,6 @@ def asked(expr: str, lines: Lines, **more: str) -> str:
     return expr
 
 
-def close(got: Series, wanted: Series) -> bool:
-    return got.keys() == wanted.keys() and all(
-        math.isclose(got[key], wanted[key], rel_tol=1e-9, abs_tol=1e-9) for key in wanted
-    )
-
-
 def labels(metric: dict[str, str], names: Sequence[str]) -> tuple[str, ...]:
     """A series' labels by name; Loki leaves out those that are empty."""
     assert set(metric) <= set(names)
@@ -168,8 +100,8 @@ def names_of(expr: str) -> list[str]:
 
 class TestDashboard:
     def test_is_what_its_description_builds(self) -> None:
-        """dashboard.json is written by build.py, and not by hand."""
-        assert runpy.run_path(str(EXAMPLE / "build.py"))["text"]() == (EXAMPLE / "dashboard.json").read_text()
+        """dashboard.json is written by build_dashboard.py, and not by hand."""
+        assert runpy.run_path(str(EXAMPLE / "build_dashboard.py"))["text"]() == (EXAMPLE / "dashboard.json").read_text()
 
     def test_every_panel_is_held_here(self) -> None:
         """A panel that nobody tests is not in it, and no two overlap."""
@@ -196,7 +128,7 @@ class TestDashboard:
             if target["queryType"] == "instant":
                 result = loki.query(expr, at=now)
                 got = {labels(one["metric"], names): float(one["value"][1]) for one in result}
-                assert close(got, figure(calls)), (got, figure(calls))
+                assert alike(got, figure(calls)), (got, figure(calls))
                 continue
             points: dict[float, Series] = defaultdict(dict)
             end = int(now) // STEP * STEP + STEP
@@ -208,7 +140,7 @@ class TestDashboard:
                 when = end - RANGE - STEP + i * STEP
                 within = [line for line in calls if when - STEP < line.seconds <= when]
                 wanted = figure(within) if within else {}
-                assert close(points.get(when, {}), wanted), (when, points.get(when), wanted)
+                assert alike(points.get(when, {}), wanted), (when, points.get(when), wanted)
                 held += len(within)
             assert held == len(calls)
 
@@ -277,7 +209,7 @@ class TestDashboard:
                         loki.query(expr, at=now)
                     continue
                 result = loki.query(expr, at=now)
-                assert close({labels(one["metric"], names): float(one["value"][1]) for one in result}, figure(lines))
+                assert alike({labels(one["metric"], names): float(one["value"][1]) for one in result}, figure(lines))
 
 
 # Alerts

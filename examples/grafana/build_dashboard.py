@@ -1,6 +1,6 @@
 """Writes dashboard.json beside itself: every panel, its query and its place. Change it here, not there.
 
-python examples/grafana/build.py
+python examples/grafana/build_dashboard.py
 """
 
 from __future__ import annotations
