@@ -127,9 +127,8 @@ def rows(
             if one["type"] == "date_histogram":
                 yield from walk(inner, level + 1, inner["key"] / 1000, found)
             else:
-                yield from walk(
-                    inner, level + 1, when, {**found, one["params"]["field"]: inner["key"].replace(MISSING, "")}
-                )
+                value = inner["key"].replace(MISSING, "")
+                yield from walk(inner, level + 1, when, {**found, one["params"]["field"]: value})
 
     yield from walk(answer, 0, None, {})
 
