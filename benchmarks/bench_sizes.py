@@ -136,7 +136,7 @@ def per_record(bodies: Iterable[bytes], count: int) -> tuple[float, float]:
     return sum(raw for raw, _ in sizes) / count, sum(packed for _, packed in sizes) / count
 
 
-COLUMNS = ("line", "gzip", "Loki counts", "Loki body", "gzip", "bulk body", "gzip")
+COLUMNS = ("line", "gzip", "Loki counts", "Loki body", "Loki gzip", "bulk body", "bulk gzip")
 
 
 def kinds(count: int) -> dict[str, list[bytes]]:

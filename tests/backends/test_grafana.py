@@ -243,11 +243,12 @@ def ruler(tmp_path: pathlib.Path) -> Iterator[Loki]:
 
 
 class TestAlerts:
-    def test_rules_are_valid(self) -> None:
+    @pytest.mark.parametrize("file", ["alerts.yaml", "recording.yaml"])
+    def test_rules_are_valid(self, file: str) -> None:
         """lokitool has nothing to say about them."""
         needed(Loki)
         done = subprocess.run(
-            [Loki.installed / "lokitool", "rules", "check", "--strict", EXAMPLE / "alerts.yaml"],
+            [Loki.installed / "lokitool", "rules", "check", "--strict", EXAMPLE / file],
             capture_output=True,
             text=True,
         )
@@ -266,7 +267,30 @@ class TestAlerts:
         wanted = {alert: {f"with-{alert}"} for alert in TROUBLES}
         until(lambda: ruler.firing() == wanted, "every alert fires for its service", seconds=30)
 
+    def test_recorded_figures_are_those_of_the_records(self, stored: list[Line], loki: Loki) -> None:
+        """Each recording rule, over the whole time in place of a minute."""
+        rules = re.findall(r"record: (\S+)\n\s+expr: \|\n((?:\s{10}.*\n)+)", (EXAMPLE / "recording.yaml").read_text())
+        assert {name for name, _ in rules} == set(RECORDED)
+        service = stored[0].fields["service"]
+        for name, expr in rules:
+            assert "[1m]" in expr
+            expr = expr.replace("[1m]", f"[{RANGE}s]").replace(
+                'service=~".+"', f'service="{service}", env="production"'
+            )
+            result = loki.query(expr, at=time.time())
+            got = {labels(one["metric"], names_of(expr)): float(one["value"][1]) for one in result}
+            assert alike(got, RECORDED[name](calls_of(stored))), name
 
+
+WHERE = ("service", "env", "model")
+RECORDED = {
+    "service:llm_calls:count1m": by(*WHERE, "outcome", value=number),
+    "service:llm_latency_ms:p95_1m": by(*WHERE, value=quantile(0.95, "latency_ms")),
+    "service:llm_ttft_ms:p95_1m": by(*WHERE, value=quantile(0.95, "ttft_ms")),
+    "service:llm_tokens:sum1m": by(*WHERE, value=total("total_tokens")),
+    "service:llm_cost_usd:sum1m": by(*WHERE, "feature", value=total("cost_usd")),
+}
+"""What each recording rule has to give."""
 TROUBLES: dict[str, tuple[float, list[str], float]] = {
     "LLMLatencyHigh": (2, ["completed"] * 10, 40.0),
     "LLMErrorRateHigh": (2, ["completed"] * 8 + ["error", "incomplete"], 1.0),
