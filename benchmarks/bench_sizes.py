@@ -28,7 +28,7 @@ from llmlog.testing import FakeClock
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests"))
 
 BATCH = 500
-WORDS = pathlib.Path(__file__).resolve().parents[1].joinpath("README.md").read_text().split()
+WORDS = pathlib.Path(__file__).resolve().parents[1].joinpath("LICENSE").read_text().split()
 MODELS = ("gpt-4o-mini", "gpt-4o", "o4-mini", "gpt-4.1")
 
 
@@ -66,6 +66,7 @@ def calls(count: int, *, capture: bool = False) -> list[bytes]:
     """The lines of so many calls, each in a request of its own."""
     dice, clock, kept = random.Random(5), FakeClock(), Kept()
     logger = logging.getLogger("llmlog.calls")
+    before = logger.level, logger.propagate, settings.current().clock
     logger.addHandler(kept)
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -80,7 +81,9 @@ def calls(count: int, *, capture: bool = False) -> list[bytes]:
                     pass
     finally:
         logger.removeHandler(kept)
-        llmlog.configure(capture=False)
+        level, logger.propagate, clock_before = before
+        logger.setLevel(level)
+        settings.change(clock=clock_before, capture=0)
     assert len(kept.lines) == count
     return kept.lines
 
