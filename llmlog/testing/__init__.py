@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from llmlog.testing.openai import openai_answer, openai_error, openai_events
     from llmlog.testing.scripts import Script, ToolCall
     from llmlog.testing.servers import Request, ScriptedServer, serve
+    from llmlog.testing.transports import FakeTransport
 
 __all__ = [
     # captured summaries
@@ -42,6 +43,8 @@ __all__ = [
     "openai_answer", "openai_error", "openai_events",
     # a server that plays them, and the check of the whole chain
     "Chain", "Request", "ScriptedServer", "serve",
+    # what stands in for the network between a handler and its backend
+    "FakeTransport",
 ]  # fmt: skip
 
 _HOMES = {
@@ -53,6 +56,7 @@ _HOMES = {
     "openai": ("openai_answer", "openai_error", "openai_events"),
     "scripts": ("Script", "ToolCall"),
     "servers": ("Request", "ScriptedServer", "serve"),
+    "transports": ("FakeTransport",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -1,0 +1,236 @@
+"""ElasticsearchHandler: records to Elasticsearch or OpenSearch, through a spool."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import orjson
+
+from llmlog.exceptions import UsageTypeError, UsageValueError, shown
+from llmlog.handlers.backend import Entry, Outcome
+from llmlog.handlers.mending import moved_aside, shortened
+from llmlog.handlers.transport import Answer, Transport, address, met_alike, refused_as_a_whole
+from llmlog.semconv import FIELDS
+
+__all__ = ["ElasticsearchBackend"]
+
+# What is read of an answer: an item without an error is some 25 bytes then.
+_QUERY = "filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
+_HEADERS = {"Content-Type": "application/x-ndjson"}
+_LONGEST_TEXT = 30_000  # bytes of a whole line where a term was too long: Lucene takes 32,766 of one
+_REST = 30.0
+_MINUTE = 60_000_000_000
+
+
+class ElasticsearchBackend:
+    """Entries as one `_bulk` request of creations; the answer, item by item, as an outcome.
+
+    An item's `_id` is the record's `record_id` where llmlog made the record, else the entry's key: what is sent twice
+    is there once. The document is the line, with `@timestamp` for `timestamp`, as data streams want it.
+    """
+
+    name = "elasticsearch"
+
+    def __init__(
+        self,
+        urls: str | Sequence[str],
+        transport: Transport,
+        *,
+        index: str = "logs-llmlog-default",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.urls = [address(url)[0] for url in ([urls] if isinstance(urls, str) else list(urls))]
+        if not self.urls:
+            raise UsageValueError(f"url is an address, or several, got {shown(urls)}")
+        self._dated = _checked_index(index)
+        self._index = index
+        self.destination = f"{' '.join(sorted(self.urls))} index={index}"
+        self._transport = transport
+        self._clock = clock
+        self._rests = dict.fromkeys(self.urls, 0.0)
+        self._turn = 0
+        self._names: dict[int, str] = {}
+
+    def send(self, entries: Sequence[Entry]) -> Outcome:
+        """Send them all at once. OSError, TimeoutError: no node has answered."""
+        path = "/_bulk?" if self._dated else f"/{self._index}/_bulk?"
+        answer = self._asked(path + _QUERY, self._body(entries))
+        if (outcome := met_alike(answer, entries)) is not None:
+            return outcome
+        if answer.status != 200:
+            return refused_as_a_whole(entries, answer.words)
+        if answer.body.startswith(b'{"errors":false'):
+            return Outcome()
+        return _read(answer, entries)
+
+    def mended(self, entry: Entry, reason: str) -> Entry | None:
+        """Without the field that is at odds with the mapping, then without all that are not llmlog's; or cut."""
+        if "immense term" in reason or reason.startswith("413"):
+            longest = _LONGEST_TEXT if "immense term" in reason else len(entry.line) // 2
+            line = shortened(entry.line, longest) if len(entry.line) > longest else None
+            return None if line is None else Entry(entry.stamp, line, entry.key, "cut")
+        if "moved all" in entry.changed:
+            return None
+        if "moved" not in entry.changed and (named := _FIELD.findall(reason)):
+            names = {one for found in named for one in (found, found.partition(".")[0])}
+            if (line := moved_aside(entry.line, names.__contains__)) is not None:
+                return Entry(entry.stamp, line, entry.key, f"{entry.changed} moved".strip())
+        if (line := moved_aside(entry.line, lambda name: name not in _OURS)) is not None:
+            return Entry(entry.stamp, line, entry.key, f"{entry.changed} moved all".strip())
+        return None
+
+    def close(self) -> None:
+        """Let go of connections; a later `send` opens them again."""
+        self._transport.close()
+
+    def _body(self, entries: Iterable[Entry]) -> bytes:
+        parts: list[bytes] = []
+        for entry in entries:
+            line = entry.line
+            if self._dated:
+                parts.append(b'{"create":{"_index":"%b","_id":%b}}' % (self._named(entry.stamp), _id(line, entry.key)))
+            else:
+                parts.append(b'{"create":{"_id":%b}}' % _id(line, entry.key))
+            parts.append(
+                b'{"@timestamp"' + line[12:] if line.startswith(b'{"timestamp":"') else _dated(line, entry.stamp)
+            )
+        parts.append(b"")  # a request without the last newline fails as a whole
+        return b"\n".join(parts)
+
+    def _named(self, stamp: int) -> bytes:
+        """The name of the index at that time."""
+        minute = stamp // _MINUTE
+        if (name := self._names.get(minute)) is None:
+            if len(self._names) > 10_000:
+                self._names.clear()
+            when = datetime.datetime.fromtimestamp(minute * 60, datetime.UTC)
+            name = self._names[minute] = when.strftime(self._index)
+        return name.encode()
+
+    def _asked(self, path: str, body: bytes) -> Answer:
+        """The answer of the first node that gives one; a node that fails rests for a while."""
+        now = self._clock()
+        self._turn += 1
+        turn = self._turn % len(self.urls)
+        nodes = self.urls[turn:] + self.urls[:turn]
+        nodes.sort(key=lambda url: self._rests[url] if self._rests[url] > now else 0.0)
+        failure: OSError | None = None
+        answer: Answer | None = None
+        for url in nodes:
+            try:
+                answer = self._transport.request("POST", url + path, body, _HEADERS)
+            except OSError as error:
+                failure = error
+            else:
+                if answer.status not in (502, 503, 504):
+                    self._rests[url] = 0.0
+                    return answer
+            self._rests[url] = now + _REST
+        if answer is None:
+            assert failure is not None
+            raise failure
+        return answer
+
+
+_OURS = frozenset(
+    {"@timestamp", "ecs", "unmapped", "log", "error", "event", "trace", "span", "service", "gen_ai", "llmlog"}
+    | {one for field in FIELDS.values() for one in (field.name, field.ecs)}
+)
+"""Top-level names of documents that are ours, in the flat schema and in ECS; what else there is, users have added."""
+
+# "failed to parse field [latency_ms] of type [double] in document ...", "object mapping for [http] tried to parse ...",
+# "can't merge a non object mapping [http] with ...", "Could not dynamically add mapping for field [http.method]. ..."
+_FIELD = re.compile(
+    r"(?:failed to parse field|mapping for(?: field)?|object mapping|path|introduction of) \[([^\]]+)\]"
+)
+
+_MADE_BY_US = (
+    (b'"logger":"llmlog.', b'"record_id":"'),
+    (b'"log.logger":"llmlog.', b'"event.id":"'),
+)
+_ID = re.compile(rb"[0-9a-f]{32}(?=\")")
+
+
+def _id(line: bytes, key: str) -> bytes:
+    """The `_id`, as JSON. Not parsed for it: a quote inside a text is escaped, so the name is found only as a name.
+
+    Records of the application may have a `record_id`, too, and the same one in many: theirs is no key.
+    """
+    for logger, name in _MADE_BY_US:
+        if line.find(logger, 0, 160) >= 0 and line.count(name) == 1:
+            if found := _ID.match(line, line.index(name) + len(name)):
+                return b'"%b"' % found[0]
+            break
+    return orjson.dumps(key)
+
+
+def _dated(line: bytes, stamp: int) -> bytes:
+    """A line that does not begin with its time: with one, the entry's where it has none."""
+    if line.startswith(b'{"@timestamp":"'):
+        return line
+    try:
+        fields = orjson.loads(line)
+    except ValueError:
+        fields = {"message": line.decode("utf-8", "replace")}
+    if type(fields) is not dict:
+        fields = {"message": line.decode("utf-8", "replace")}
+    if not isinstance(when := fields.pop("timestamp", None), str):
+        seconds, rest = divmod(stamp, 1_000_000_000)
+        when = f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"
+    return orjson.dumps({"@timestamp": when, **fields})
+
+
+def _read(answer: Answer, entries: Sequence[Entry]) -> Outcome:
+    try:
+        items = orjson.loads(answer.body)["items"]
+        states = [next(iter(item.values())) for item in items]
+        statuses = [state["status"] for state in states]
+    except (ValueError, LookupError, TypeError, AttributeError, StopIteration):
+        states, statuses = [], []
+    if len(states) != len(entries):  # no answer of such a server: a proxy's page, a torn body
+        return Outcome(again=entries)
+    again: list[Entry] = []
+    refused: list[tuple[Entry, str]] = []
+    denied = ""
+    for entry, state, status in zip(entries, states, statuses, strict=True):
+        if status < 300 or status == 409:  # already there: an earlier answer was lost
+            continue
+        if status == 429 or status >= 500:
+            again.append(entry)
+        elif status in (401, 403, 404):  # what it may write, or where: not the record's fault
+            denied = denied or _reason(state)
+            again.append(entry)
+        else:
+            refused.append((entry, _reason(state)))
+    if denied and len(again) == len(entries):
+        return Outcome(denied=denied)
+    return Outcome(again=again, refused=refused)
+
+
+def _reason(state: dict[str, Any]) -> str:
+    error = state.get("error")
+    if not isinstance(error, dict):
+        return f"status {state.get('status')}"
+    cause = error.get("caused_by")
+    words = [error.get("type"), error.get("reason"), cause.get("reason") if isinstance(cause, dict) else None]
+    return ": ".join(str(one) for one in words if one)
+
+
+def _checked_index(index: Any) -> bool:
+    """Whether its name depends on a record's time."""
+    if not isinstance(index, str):
+        raise UsageTypeError(f"index is text, got {shown(index)}")
+    wrong = "it has a time's directives, such as %Y.%m.%d, of whole hours and days at most"
+    if re.search(r"%[^YmdHjVG]|%$", index):
+        raise UsageValueError(f"index: {wrong}, got {shown(index)}")
+    name = re.sub("%.", "0", index)
+    if (
+        not re.fullmatch(r"[^A-Z\\/*?\"<>| ,#:_+\-.%][^A-Z\\/*?\"<>| ,#:%\x00-\x1f\x7f]*", name)
+        or len(name.encode()) > 200
+    ):
+        raise UsageValueError(f"index is the name of a data stream or an index, in lower case, got {shown(index)}")
+    return "%" in index

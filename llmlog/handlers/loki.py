@@ -1,0 +1,269 @@
+"""LokiHandler: records to Grafana Loki, through a spool."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from llmlog.exceptions import UsageTypeError, UsageValueError, shown
+from llmlog.handlers.backend import Entry, Outcome
+from llmlog.handlers.loki_refusals import Stream, is_configuration, refused
+from llmlog.handlers.mending import shortened
+from llmlog.handlers.transport import Transport, address, met_alike, refused_as_a_whole
+from llmlog.semconv import FIELDS
+
+__all__ = ["LokiBackend"]
+
+_PUSH = "/loki/api/v1/push"
+_LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_MOST_LABELS = 14  # Loki takes 15, and `late` is one
+_LONGEST_LABEL = 512  # characters: Loki takes 2,048 bytes
+_LONGEST_METADATA = 256  # characters: with the fields of the table it stays well below Loki's 64 KiB
+_MOST_VALUES = 200  # of one label field: each is a stream, and Loki takes 5,000 of a tenant
+_LONGEST_LINE = 262_144
+_OTHER = "other"
+
+_KEPT_APART = {
+    spelling: field.name if spelling == field.name or field.unit != "ms" else spelling.replace(".", "_")
+    for field in FIELDS.values()
+    if field.loki == "metadata"
+    for spelling in (field.otel, field.ecs, field.name)
+}
+"""What goes into structured metadata: the field as the line spells it -> the flat name, the same for all schemas."""
+
+
+class LokiBackend:
+    """Entries as one push; Loki's answer as an outcome.
+
+    Labels are `labels` and, of each record, `label_fields`: few values, since every combination of them is a stream.
+    Ids and figures (`llmlog.semconv` says which) are structured metadata, the line is the record as it is.
+    """
+
+    name = "loki"
+
+    def __init__(
+        self,
+        url: str,
+        transport: Transport,
+        *,
+        labels: Mapping[str, str] | None = None,
+        label_fields: Iterable[str] = ("level",),
+        tenant: str | None = None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        base, _ = address(url)
+        self.url = base if base.endswith(_PUSH) else base + _PUSH
+        self._labels = _checked_labels(labels)
+        self._label_fields = _checked_fields(label_fields, self._labels)
+        self._headers = {"Content-Type": "application/json"}
+        if tenant is not None:
+            if not isinstance(tenant, str):
+                raise UsageTypeError(f"tenant is text, got {shown(tenant)}")
+            if not tenant or not tenant.isascii() or not tenant.isprintable():
+                raise UsageValueError(f"tenant is printable ASCII text, got {shown(tenant)}")
+            self._headers["X-Scope-OrgID"] = tenant
+        self.destination = f"{self.url} tenant={tenant or ''}"
+        self._transport = transport
+        self._clock = clock
+        self._last_now = 0
+        self._spellings = [(name, *_spellings(name)) for name in self._label_fields]
+        self._seen: dict[str, set[str]] = {name: set() for name in self._label_fields}
+
+    def send(self, entries: Sequence[Entry]) -> Outcome:
+        """Push them all at once. OSError, TimeoutError: they may or may not have arrived."""
+        streams = self._streams(entries)
+        body = orjson.dumps({"streams": [{"stream": one.labels, "values": one.values} for one in streams]})
+        answer = self._transport.request("POST", self.url, body, self._headers)
+        if answer.status in (200, 204):
+            return Outcome()
+        if (outcome := met_alike(answer, entries)) is not None:
+            return outcome
+        if answer.status < 300:  # 260: an administrator has blocked the tenant for a while
+            return Outcome(again=entries, pause=answer.pause)
+        words = answer.words
+        if is_configuration(words):
+            return Outcome(denied=words)
+        found = refused(answer.body.decode("utf-8", "replace"), streams)
+        if not found:
+            return refused_as_a_whole(entries, words)
+        # The others are sent again, at once: they are stored, and Loki merges equal ones, unless there was a second
+        # kind of error, which it did not tell.
+        keys = {entry.key for entry, _ in found}
+        return Outcome(refused=found, again=[one for one in entries if one.key not in keys], pause=0.0)
+
+    def mended(self, entry: Entry, reason: str) -> Entry | None:
+        """Late: a stream of its own, then the time of now; too long: cut; too much metadata: none of it."""
+        done = entry.changed.split()
+        if "too far behind" in reason or "out of order" in reason:
+            if "late" not in done and "now" not in done:
+                return _changed(entry, "late")
+            return self._now(entry)
+        if "timestamp too old" in reason or "timestamp too new" in reason:
+            return self._now(entry)
+        if limit := re.search(r"max entry size '(\d+)'", reason):
+            return _cut(entry, int(limit[1]))
+        if "structured metadata" in reason:
+            return None if "bare" in done else _changed(entry, "bare")
+        if reason.startswith("413"):
+            return _cut(entry, min(_LONGEST_LINE, len(entry.line) // 2))
+        return None
+
+    def close(self) -> None:
+        """Let go of connections; a later `send` opens them again."""
+        self._transport.close()
+
+    def _streams(self, entries: Sequence[Entry]) -> list[Stream]:
+        streams: dict[tuple[Any, ...], Stream] = {}
+        spellings = self._spellings
+        only = spellings[0][0] if len(spellings) == 1 else None
+        for entry in sorted(entries, key=_stamp):
+            fields = _fields(entry.line)
+            if only is not None and type(value := fields.get(only)) is str:
+                key: tuple[Any, ...] = (entry.changed, value)
+            else:
+                key = (entry.changed, *[_first(fields, names) for names in spellings])
+            if (stream := streams.get(key)) is None:
+                stream = streams[key] = Stream(self._labels_of(key))
+            value = [str(entry.stamp), entry.line.decode("utf-8", "replace")]
+            if metadata := _metadata(fields, entry.changed):
+                value.append(metadata)
+            stream.entries.append(entry)
+            stream.values.append(value)
+        return list(streams.values())
+
+    def _labels_of(self, key: tuple[Any, ...]) -> dict[str, str]:
+        changed, *values = key
+        labels = dict(self._labels)
+        for name, value in zip(self._label_fields, values, strict=True):
+            if value is None or value == "":
+                continue
+            text = str(value)[:_LONGEST_LABEL]
+            seen = self._seen[name]
+            if text not in seen:
+                if len(seen) >= _MOST_VALUES:
+                    text = _OTHER
+                else:
+                    seen.add(text)
+            labels[name] = text
+        if not labels:
+            labels[self._label_fields[0]] = "unknown"
+        if "late" in changed.split():
+            labels["late"] = "true"
+        return labels
+
+    def _now(self, entry: Entry) -> Entry | None:
+        if "now" in entry.changed.split():
+            return None
+        self._last_now = max(self._clock(), self._last_now + 1)
+        kept = " ".join(one for one in entry.changed.split() if one != "late")
+        return Entry(self._last_now, entry.line, entry.key, f"{kept} now".strip())
+
+
+def _stamp(entry: Entry) -> int:
+    return entry.stamp
+
+
+def _changed(entry: Entry, how: str) -> Entry:
+    return Entry(entry.stamp, entry.line, entry.key, f"{entry.changed} {how}".strip())
+
+
+def _cut(entry: Entry, limit: int) -> Entry | None:
+    line = shortened(entry.line, limit)
+    if line is None or len(line) >= len(entry.line):
+        return None
+    return Entry(entry.stamp, line, entry.key, " ".join([*entry.changed.replace("cut", "").split(), "cut"]))
+
+
+def _fields(line: bytes) -> dict[str, Any]:
+    try:
+        fields = orjson.loads(line)
+    except ValueError:
+        return {}
+    if type(fields) is not dict:
+        return {}
+    attributes = fields.get("Attributes")  # the otel schema
+    return {**fields, **attributes} if type(attributes) is dict else fields
+
+
+def _metadata(fields: dict[str, Any], changed: str) -> dict[str, str]:
+    made = {}
+    if changed:
+        how = changed.split()
+        if "bare" in how:
+            return {}
+        if "now" in how:
+            made["late"] = "true"
+    for spelling, value in fields.items():
+        if spelling in _KEPT_APART and value is not None:
+            if type(value) is not str:
+                value = repr(value) if type(value) in (int, float) else orjson.dumps(value).decode()
+            if len(value) > _LONGEST_METADATA:
+                value = value[:_LONGEST_METADATA]
+            made[_KEPT_APART[spelling]] = value
+    return made
+
+
+def _first(fields: dict[str, Any], names: Iterable[str]) -> Any:
+    """The value of a field under the first of its names that is there."""
+    for name in names:
+        value = fields.get(name)
+        if value is not None:
+            return value if isinstance(value, (str, int, float)) else orjson.dumps(value).decode()
+    return None
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    known = FIELDS.get(name)
+    return () if known is None else (known.ecs, known.otel)
+
+
+def _checked_labels(labels: Any) -> dict[str, str]:
+    if labels is None:
+        return {}
+    if not isinstance(labels, Mapping):
+        raise UsageTypeError(f"labels is a mapping of names to values, got {shown(labels)}")
+    for name, value in labels.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise UsageTypeError(f"labels maps names to text, got {shown(name)}: {shown(value)}")
+        _check_name(name)
+        if not value or len(value) > _LONGEST_LABEL:
+            raise UsageValueError(f"a label's value has 1 to {_LONGEST_LABEL} characters, got {shown(name)}: {value!r}")
+    return dict(labels)
+
+
+def _checked_fields(names: Any, labels: Mapping[str, str]) -> tuple[str, ...]:
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise UsageTypeError(f'label_fields are names of fields, such as ["level"], got {shown(names)}')
+    made = tuple(dict.fromkeys(names))
+    for name in made:
+        if not isinstance(name, str):
+            raise UsageTypeError(f"label_fields are names of fields, got {shown(name)}")
+        _check_name(name)
+        if _has_many_values(name):
+            raise UsageValueError(
+                f"{shown(name)} has too many values for a label of Loki: each of them would be a stream. "
+                "It is found all the same, in the structured metadata or in the line"
+            )
+        if name in labels:
+            raise UsageValueError(f"{shown(name)} is in labels and in label_fields")
+    if not made and not labels:
+        raise UsageValueError("Loki needs a label: both labels and label_fields are empty")
+    if len(made) + len(labels) > _MOST_LABELS:
+        raise UsageValueError(f"Loki takes {_MOST_LABELS} labels, got {len(made) + len(labels)}")
+    return made
+
+
+def _check_name(name: str) -> None:
+    if not _LABEL_NAME.fullmatch(name) or name.startswith("__") or name == "late":
+        raise UsageValueError(f"a label's name has letters, digits and _, and is not `late`, got {shown(name)}")
+
+
+def _has_many_values(name: str) -> bool:
+    if (known := FIELDS.get(name)) is not None:
+        has_few = known.type in ("str", "bool") and known.elasticsearch in ("keyword", "boolean")
+        return not has_few or name.endswith(("_id", "_sha256"))
+    return bool(re.search(r"(?i)(^|_)(u?uid|id|ip|time|timestamp|trace|span|session|email|url|path)$", name))
