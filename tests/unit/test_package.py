@@ -15,8 +15,8 @@ ROOT = pathlib.Path(llmlog.__file__).parent
 
 # A module imports only what stands above it, or an earlier sibling of its own folder.
 LAYERS = [
-    "_version", "exceptions", "faults", "settings", "semconv", "usage", "plain", "request_state", "context", "scopes",
-    "propagation", "images", "encodings", "declarations", "tokens", "rates", "price_tables", "costs", "answers",
+    "_version", "exceptions", "faults", "locks", "settings", "semconv", "usage", "plain", "request_state", "context",
+    "scopes", "propagation", "images", "encodings", "declarations", "tokens", "rates", "price_tables", "costs", "answers",
     "providers.base", "providers.openai", "providers.responses",
     "providers.completions", "providers.embeddings", "providers.transcription", "providers.anthropic",
     "providers.google", "providers.google_embeddings", "providers.interactions", "providers.cohere",
@@ -30,8 +30,9 @@ LAYERS = [
     "prompts", "captures", "figures", "summary", "recovery", "journal", "budgets", "lifecycle", "calls", "drivers",
     "streams", "clients.sending", "clients.bodies", "clients.stainless", "clients.anthropic", "clients.bedrock",
     "clients.google", "clients.openai", "clients", "events", "config", "filters", "formatters",
-    "handlers.backend", "handlers.jsonlines", "handlers.transport", "handlers.mending",
-    "handlers.loki_refusals", "handlers.loki", "handlers.elasticsearch", "handlers", "middleware.asgi", "middleware",
+    "handlers.backend", "handlers.segments", "handlers.spool", "handlers.dead_letters", "handlers.shipping",
+    "handlers.shipped", "handlers.jsonlines", "handlers.transport", "handlers.mending", "handlers.loki_refusals",
+    "handlers.loki", "handlers.elasticsearch", "handlers", "middleware.asgi", "middleware",
     "testing.scripts", "testing.wire", "testing.openai", "testing.anthropic", "testing.chains", "testing.answering",
     "testing.servers", "testing.captured", "testing.canaries", "testing.clocks",
     "testing.transports", "testing.plugin", "testing",
