@@ -76,7 +76,7 @@ class ElasticsearchBackend:
         if "moved all" in entry.changed:
             return None
         if "moved" not in entry.changed and (named := _FIELD.findall(reason)):
-            names = {one for found in named for one in (found, found.partition(".")[0])}
+            names = {one for found in named for one in (found, found.partition(".")[0], found.removeprefix("@"))}
             if (line := moved_aside(entry.line, names.__contains__)) is not None:
                 return Entry(entry.stamp, line, entry.key, f"{entry.changed} moved".strip())
         if (line := moved_aside(entry.line, lambda name: name not in _OURS)) is not None:

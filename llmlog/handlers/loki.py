@@ -75,25 +75,37 @@ class LokiBackend:
 
     def send(self, entries: Sequence[Entry]) -> Outcome:
         """Push them all at once. OSError, TimeoutError: they may or may not have arrived."""
+        rest, found = entries, list[tuple[Entry, str]]()
+        while rest:
+            named, outcome = self._push(rest)
+            if outcome is not None:
+                if not found:
+                    return outcome
+                left = rest if outcome.split or outcome.denied else outcome.again
+                return Outcome(again=left, refused=[*found, *outcome.refused], pause=outcome.pause)
+            # The others go out again at once. They are stored already, and Loki merges what is equal, unless there was
+            # another kind of error, which it did not tell.
+            found += named
+            keys = {entry.key for entry, _ in named}
+            rest = [entry for entry in rest if entry.key not in keys]
+        return Outcome(refused=found)
+
+    def _push(self, entries: Sequence[Entry]) -> tuple[list[tuple[Entry, str]], Outcome | None]:
+        """Those that were refused by name, or else the outcome of all."""
         streams = self._streams(entries)
         body = orjson.dumps({"streams": [{"stream": one.labels, "values": one.values} for one in streams]})
         answer = self._transport.request("POST", self.url, body, self._headers)
         if answer.status in (200, 204):
-            return Outcome()
+            return [], Outcome()
         if (outcome := met_alike(answer, entries)) is not None:
-            return outcome
+            return [], outcome
         if answer.status < 300:  # 260: an administrator has blocked the tenant for a while
-            return Outcome(again=entries, pause=answer.pause)
-        words = answer.words
+            return [], Outcome(again=entries, pause=answer.pause)
+        words = answer.body.decode("utf-8", "replace")
         if is_configuration(words):
-            return Outcome(denied=words)
-        found = refused(answer.body.decode("utf-8", "replace"), streams)
-        if not found:
-            return refused_as_a_whole(entries, words)
-        # The others are sent again, at once: they are stored, and Loki merges equal ones, unless there was a second
-        # kind of error, which it did not tell.
-        keys = {entry.key for entry, _ in found}
-        return Outcome(refused=found, again=[one for one in entries if one.key not in keys], pause=0.0)
+            return [], Outcome(denied=answer.words)
+        found = refused(words, streams)
+        return found, None if found else refused_as_a_whole(entries, answer.words)
 
     def mended(self, entry: Entry, reason: str) -> Entry | None:
         """Late: a stream of its own, then the time of now; too long: cut; too much metadata: none of it."""
