@@ -36,7 +36,7 @@ _FINISH_REASONS, _FINISH_REASON = FIELDS["finish_reason"].ecs, "llmlog.finish_re
 class ECS:
     """One level of dotted names; `labels` for what has no name in ECS and is not ours."""
 
-    keep = ("@timestamp", "log.level", "message", "ecs.version", "log.logger")
+    keep: tuple[str, ...] = ("@timestamp", "log.level", "message", "ecs.version", "log.logger")
     mark = FIELDS["truncated"].ecs
     inside = ""
 

@@ -14,7 +14,7 @@ __all__ = ["Flat"]
 class Flat:
     """One level of fields; what an application adds stands beside them under its own name."""
 
-    keep = BASE
+    keep: tuple[str, ...] = BASE
     mark = "truncated"
     inside = ""
 

@@ -37,7 +37,7 @@ class OTel:
     conventions' or stands above one (`http`, beside `http.response.status_code`): then it gets an underscore.
     """
 
-    keep = ("Timestamp", "SeverityText", "SeverityNumber", "Body", "InstrumentationScope")
+    keep: tuple[str, ...] = ("Timestamp", "SeverityText", "SeverityNumber", "Body", "InstrumentationScope")
     mark = FIELDS["truncated"].otel
     inside = "Attributes"
 
