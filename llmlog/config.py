@@ -12,6 +12,7 @@ from typing import Any
 from llmlog import journal, lifecycle, price_tables, redaction, settings
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.request_state import Totals
+from llmlog.semconv import SCHEMAS
 
 __all__ = ["configure", "dict_config"]
 
@@ -120,7 +121,8 @@ def dict_config(
 
     `file`: a JSON Lines file to append to. `console`: True for lines for people on stderr, "json" for JSON on
     stdout, False for neither; None: True where there is no file. `service` and `env`: fields of every record.
-    `level`: of the root logger. `schema`: names of the fields ("flat"). `redact`: whether personal data is taken out.
+    `level`: of the root logger. `schema`: whose names the fields have in JSON: "flat" (llmlog's own), "otel" or
+    "ecs". `redact`: whether personal data is taken out.
     """
     if file is not None and not isinstance(file, (str, os.PathLike)):
         raise UsageTypeError(f"file is a path or None, got {shown(file)}")
@@ -132,8 +134,8 @@ def dict_config(
         if value is not None and not isinstance(value, str):
             raise UsageTypeError(f"{name} is text or None, got {shown(value)}")
     _check_level(level)
-    if schema != "flat":
-        raise UsageValueError(f'schema is "flat", got {shown(schema)}')
+    if not isinstance(schema, str) or schema not in SCHEMAS:
+        raise UsageValueError(f"schema is one of {', '.join(map(repr, SCHEMAS))}, got {shown(schema)}")
 
     filters: dict[str, Any] = {"llmlog_context": {"()": "llmlog.filters.ContextFilter"}}
     if redact:

@@ -10,7 +10,18 @@ import logging
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Field", "FIELDS", "STANDARD_ATTRIBUTES", "attribute_name"]
+__all__ = [
+    "ECS_VERSION", "FIELDS", "OTEL_EVENTS", "OTEL_SCHEMA", "SCHEMAS", "STANDARD_ATTRIBUTES", "Field", "attribute_name",
+]  # fmt: skip
+
+SCHEMAS = ("flat", "otel", "ecs")
+"""The vocabularies of the table: llmlog's own names, OpenTelemetry's, the Elastic Common Schema's."""
+OTEL_SCHEMA = "https://opentelemetry.io/schemas/gen-ai-dev/1.42.0-dev"
+"""The version of OpenTelemetry's GenAI conventions whose names these are; it builds on the general ones of 1.44.0."""
+OTEL_EVENTS = {"llm.call": "gen_ai.client.inference.operation.details"}
+"""Our kinds of records that the conventions have a name for."""
+ECS_VERSION = "9.5.0"
+"""The version of the Elastic Common Schema whose names these are."""
 
 Loki = Literal["label", "metadata", "line"]
 
@@ -120,7 +131,7 @@ _TABLE = (
     _both("seed", "int", "the seed asked for", "gen_ai.request.seed"),
     _both("choice_count", "int", "how many choices were asked for, where not one", "gen_ai.request.choice.count"),
     _field("reasoning_effort", "str", "the effort of reasoning asked for"),
-    _both("service_tier", "str", "the tier that the provider served it in", "openai.response.service_tier"),
+    _field("service_tier", "str", "the tier that the provider served it in", otel="openai.response.service_tier"),
     # How it ended
     _field("outcome", "str", "completed, aborted, incomplete, error, cancelled or lost", loki="metadata"),
     _field(
@@ -129,7 +140,8 @@ _TABLE = (
         "cancellation, client_disconnect, interpreter_exit or recovery", loki="metadata",
     ),
     _both(
-        "finish_reason", "str | list[str]", "the provider's own word; a list where there are several choices",
+        "finish_reason", "str | list[str | None]",
+        "the provider's own word; a list where there are several choices, with null for one that was cut short",
         "gen_ai.response.finish_reasons", loki="metadata",
     ),
     _field("refused", "bool", "true where the model refused"),

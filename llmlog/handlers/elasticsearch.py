@@ -76,7 +76,7 @@ class ElasticsearchBackend:
         if "moved all" in entry.changed:
             return None
         if "moved" not in entry.changed and (named := _FIELD.findall(reason)):
-            names = {one for found in named for one in (found, found.partition(".")[0], found.removeprefix("@"))}
+            names = {one for found in named for one in _at_the_top(found)}
             if (line := moved_aside(entry.line, names.__contains__)) is not None:
                 return Entry(entry.stamp, line, entry.key, f"{entry.changed} moved".strip())
         if (line := moved_aside(entry.line, lambda name: name not in _OURS)) is not None:
@@ -95,9 +95,8 @@ class ElasticsearchBackend:
                 parts.append(b'{"create":{"_index":"%b","_id":%b}}' % (self._named(entry.stamp), _id(line, entry.key)))
             else:
                 parts.append(b'{"create":{"_id":%b}}' % _id(line, entry.key))
-            parts.append(
-                b'{"@timestamp"' + line[12:] if line.startswith(b'{"timestamp":"') else _dated(line, entry.stamp)
-            )
+            begins = line.startswith((b'{"timestamp":"', b'{"Timestamp":"'))
+            parts.append(b'{"@timestamp"' + line[12:] if begins else _dated(line, entry.stamp))
         parts.append(b"")  # a request without the last newline fails as a whole
         return b"\n".join(parts)
 
@@ -137,20 +136,26 @@ class ElasticsearchBackend:
 
 
 _OURS = frozenset(
-    {"@timestamp", "ecs", "unmapped", "log", "error", "event", "trace", "span", "service", "gen_ai", "llmlog"}
-    | {one for field in FIELDS.values() for one in (field.name, field.ecs)}
+    {"@timestamp", "ecs.version", "Resource", "InstrumentationScope", "Attributes"}
+    | {one for field in FIELDS.values() for one in (field.name, field.ecs, field.otel)}
 )
-"""Top-level names of documents that are ours, in the flat schema and in ECS; what else there is, users have added."""
+"""The names at the top of a document that are ours, whatever its schema; what else there is, users have added."""
+
+
+
+def _at_the_top(field: str) -> tuple[str, ...]:
+    """What a field of the mapping may be called in the line: its own name, or that of the object it stands in."""
+    return (field, field.partition(".")[0], field.removeprefix("@"), field.removeprefix("@").capitalize())
+
 
 # "failed to parse field [latency_ms] of type [double] in document ...", "object mapping for [http] tried to parse ...",
 # "can't merge a non object mapping [http] with ...", "Could not dynamically add mapping for field [http.method]. ..."
-_FIELD = re.compile(
-    r"(?:failed to parse field|mapping for(?: field)?|object mapping|path|introduction of) \[([^\]]+)\]"
-)
+_FIELD = re.compile(r"(?:parse field|mapping for(?: field)?|object mapping|path|introduction of) \[([^\]]+)\]")
 
 _MADE_BY_US = (
     (b'"logger":"llmlog.', b'"record_id":"'),
     (b'"log.logger":"llmlog.', b'"event.id":"'),
+    (b'"InstrumentationScope":{"Name":"llmlog.', b'"log.record.uid":"'),
 )
 _ID = re.compile(rb"[0-9a-f]{32}(?=\")")
 
@@ -161,7 +166,7 @@ def _id(line: bytes, key: str) -> bytes:
     Records of the application may have a `record_id`, too, and the same one in many: theirs is no key.
     """
     for logger, name in _MADE_BY_US:
-        if line.find(logger, 0, 160) >= 0 and line.count(name) == 1:
+        if logger in line and line.count(name) == 1:
             if found := _ID.match(line, line.index(name) + len(name)):
                 return b'"%b"' % found[0]
             break
@@ -220,6 +225,9 @@ def _reason(state: dict[str, Any]) -> str:
     return ": ".join(str(one) for one in words if one)
 
 
+_INDEX = re.compile(r"""(?![_+\-.])[^A-Z\\/*?"<>|\s,#:%\x00-\x1f\x7f]+""")
+
+
 def _checked_index(index: Any) -> bool:
     """Whether its name depends on a record's time."""
     if not isinstance(index, str):
@@ -228,9 +236,6 @@ def _checked_index(index: Any) -> bool:
     if re.search(r"%[^YmdHjVG]|%$", index):
         raise UsageValueError(f"index: {wrong}, got {shown(index)}")
     name = re.sub("%.", "0", index)
-    if (
-        not re.fullmatch(r"[^A-Z\\/*?\"<>| ,#:_+\-.%][^A-Z\\/*?\"<>| ,#:%\x00-\x1f\x7f]*", name)
-        or len(name.encode()) > 200
-    ):
+    if not _INDEX.fullmatch(name) or len(name.encode()) > 200:
         raise UsageValueError(f"index is the name of a data stream or an index, in lower case, got {shown(index)}")
     return "%" in index

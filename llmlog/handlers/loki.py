@@ -197,8 +197,10 @@ def _fields(line: bytes) -> dict[str, Any]:
         return {}
     if type(fields) is not dict:
         return {}
-    attributes = fields.get("Attributes")  # the otel schema
-    return {**fields, **attributes} if type(attributes) is dict else fields
+    for inside in ("Resource", "Attributes"):  # of the otel schema
+        if type(fields.get(inside)) is dict:
+            fields = {**fields, **fields[inside]}
+    return fields
 
 
 def _metadata(fields: dict[str, Any], changed: str) -> dict[str, str]:

@@ -7,12 +7,14 @@ from typing import Any
 
 import orjson
 
-from llmlog.formatters import _fitted
+from llmlog.formatters.ecs import ECS
+from llmlog.formatters.fitting import fitted
+from llmlog.formatters.flat import Flat
+from llmlog.formatters.otel import OTel
 
 __all__ = ["moved_aside", "shortened"]
 
 UNMAPPED = "unmapped"
-_BASE = ("timestamp", "level", "logger", "message")
 
 
 def shortened(line: bytes, limit: int) -> bytes | None:
@@ -20,8 +22,11 @@ def shortened(line: bytes, limit: int) -> bytes | None:
     fields = _read(line)
     if fields is None or limit < 1:
         return None
-    fields.pop("truncated", None)
-    made = _fitted(fields, limit, keep=_BASE)
+    schema: type[ECS | OTel | Flat] = ECS if "@timestamp" in fields else OTel if "Timestamp" in fields else Flat
+    within = fields.get(schema.inside) if schema.inside else fields
+    if isinstance(within, dict):
+        within.pop(schema.mark, None)  # it was cut before
+    made = fitted(fields, limit, keep=schema.keep, whole=schema.keep[0], mark=schema.mark, inside=schema.inside)
     return made if len(made) <= limit else None
 
 

@@ -157,6 +157,23 @@ def test_handlers_by_what_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
+    ("schema", "names"),
+    [
+        ("flat", {"message", "service", "request_id", "error_type"}),
+        ("otel", {"Body", "Resource", "Attributes"}),
+        ("ecs", {"message", "service.name", "llmlog.request_id", "error.type"}),
+    ],
+)
+def test_the_schema_is_chosen(tmp_path: pathlib.Path, schema: str, names: set[str]) -> None:
+    """The lines of the file have the names of the chosen vocabulary, and nothing personal in any."""
+    file = tmp_path / "llm.jsonl"
+    logging.config.dictConfig(llmlog.dict_config(file=file, service="shop", schema=schema))
+    work()
+    assert names <= lines(file)[1].keys()
+    assert PERSONAL not in file.read_text()
+
+
+@pytest.mark.parametrize(
     ("options", "error"),
     [
         ({"file": 5}, TypeError),
@@ -166,6 +183,7 @@ def test_handlers_by_what_is_asked_for() -> None:
         ({"level": "LOUD"}, ValueError),
         ({"level": 1.5}, TypeError),
         ({"schema": "xml"}, ValueError),
+        ({"schema": ["ecs"]}, ValueError),
         ({"redact": 3}, TypeError),
         ({"console": 1}, ValueError),
     ],

@@ -16,8 +16,8 @@ ROOT = pathlib.Path(llmlog.__file__).parent
 # A module imports only what stands above it, or an earlier sibling of its own folder.
 LAYERS = [
     "_version", "exceptions", "faults", "locks", "settings", "semconv", "usage", "plain", "request_state", "context",
-    "scopes", "propagation", "images", "encodings", "declarations", "tokens", "rates", "price_tables", "costs", "answers",
-    "providers.base", "providers.openai", "providers.responses",
+    "scopes", "propagation", "images", "encodings", "declarations", "tokens", "rates", "price_tables", "costs",
+    "answers", "providers.base", "providers.openai", "providers.responses",
     "providers.completions", "providers.embeddings", "providers.transcription", "providers.anthropic",
     "providers.google", "providers.google_embeddings", "providers.interactions", "providers.cohere",
     "providers.cohere_v1", "providers.cohere_embeddings", "providers.mistral", "providers.ollama",
@@ -29,7 +29,9 @@ LAYERS = [
     "redaction", "worker", "records",
     "prompts", "captures", "figures", "summary", "recovery", "journal", "budgets", "lifecycle", "calls", "drivers",
     "streams", "clients.sending", "clients.bodies", "clients.stainless", "clients.anthropic", "clients.bedrock",
-    "clients.google", "clients.openai", "clients", "events", "config", "filters", "formatters",
+    "clients.google", "clients.openai", "clients", "events", "config", "filters",
+    "formatters.contents", "formatters.fitting", "formatters.names", "formatters.flat", "formatters.otel",
+    "formatters.ecs", "formatters.json", "formatters.console", "formatters",
     "handlers.backend", "handlers.segments", "handlers.spool", "handlers.dead_letters", "handlers.shipping",
     "handlers.shipped", "handlers.jsonlines", "handlers.transport", "handlers.mending", "handlers.loki_refusals",
     "handlers.loki", "handlers.elasticsearch", "handlers", "middleware.asgi", "middleware",
