@@ -16,8 +16,8 @@ ROOT = pathlib.Path(llmlog.__file__).parent
 # A module imports only what stands above it, or an earlier sibling of its own folder.
 LAYERS = [
     "_version", "exceptions", "faults", "locks", "settings", "semconv", "usage", "plain", "request_state", "context",
-    "scopes", "propagation", "images", "encodings", "declarations", "tokens", "rates", "price_tables", "costs", "answers",
-    "providers.base", "providers.openai", "providers.responses",
+    "scopes", "propagation", "images", "encodings", "declarations", "tokens", "rates", "price_tables", "costs",
+    "answers", "providers.base", "providers.openai", "providers.responses",
     "providers.completions", "providers.embeddings", "providers.transcription", "providers.anthropic",
     "providers.google", "providers.google_embeddings", "providers.interactions", "providers.cohere",
     "providers.cohere_v1", "providers.cohere_embeddings", "providers.mistral", "providers.ollama",
@@ -33,7 +33,8 @@ LAYERS = [
     "handlers.backend", "handlers.segments", "handlers.spool", "handlers.dead_letters", "handlers.shipping",
     "handlers.shipped", "handlers.jsonlines", "handlers", "middleware.asgi", "middleware",
     "testing.scripts", "testing.wire", "testing.openai", "testing.anthropic", "testing.chains", "testing.answering",
-    "testing.servers", "testing.captured", "testing.canaries", "testing.clocks", "testing.plugin", "testing",
+    "testing.servers", "testing.captured", "testing.canaries", "testing.clocks", "testing.backends", "testing.plugin",
+    "testing",
     "cli.terminal", "cli.objects", "cli.lines", "cli.files", "cli.recover", "cli.redact", "cli", "__main__",
 ]  # fmt: skip
 DOORS = {
