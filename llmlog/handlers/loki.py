@@ -13,10 +13,11 @@ from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.handlers.backend import Entry, Outcome
 from llmlog.handlers.loki_refusals import Stream, is_configuration, refused
 from llmlog.handlers.mending import shortened
-from llmlog.handlers.transport import Transport, address, met_alike, refused_as_a_whole
+from llmlog.handlers.shipped import SpooledHandler
+from llmlog.handlers.transport import Transport, address, connected, met_alike, refused_as_a_whole
 from llmlog.semconv import FIELDS
 
-__all__ = ["LokiBackend"]
+__all__ = ["LokiBackend", "LokiHandler"]
 
 _PUSH = "/loki/api/v1/push"
 _LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -34,6 +35,35 @@ _KEPT_APART = {
     for spelling in (field.otel, field.ecs, field.name)
 }
 """What goes into structured metadata: the field as the line spells it -> the flat name, the same for all schemas."""
+
+
+class LokiHandler(SpooledHandler):
+    """Send each record to Grafana Loki: at once into a spool on disk, and from there in batches by a thread.
+
+    `url`: of Loki, or of its push API. `labels`: the same for all records, such as service and env. `label_fields`:
+    fields that are labels, too; few values each, so none that is an id. `tenant`: X-Scope-OrgID. The options of the
+    connection (`auth`, `token`, `headers`, `timeout`, `ca_certs`, `verify`, `client_cert`, `proxy`) are those of
+    `llmlog.handlers.transport.HTTPTransport`; the others (`spool`, `batch_records`, `max_bytes`, `full`, ...) those of
+    `llmlog.handlers.shipped.SpooledHandler`. `transport` stands in for the network in tests.
+
+    Ids and figures are structured metadata, so `{service="shop"} | model="gpt-4o" | unwrap cost_usd` reads no line.
+    A line that Loki refuses for its age goes into a stream with the label `late`, or gets the time of now and `late`
+    in its metadata; one that is too long has its texts cut.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        label_fields: Iterable[str] = ("level",),
+        tenant: str | None = None,
+        transport: Transport | None = None,
+        **options: Any,
+    ) -> None:
+        transport = connected(url, transport, options)
+        backend = LokiBackend(url, transport, labels=labels, label_fields=label_fields, tenant=tenant)
+        super().__init__(backend, **options)
 
 
 class LokiBackend:
