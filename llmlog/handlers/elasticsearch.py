@@ -201,11 +201,18 @@ def _at_the_top(field: str) -> tuple[str, ...]:
 # "can't merge a non object mapping [http] with ...", "Could not dynamically add mapping for field [http.method]. ..."
 _FIELD = re.compile(r"(?:parse field|mapping for(?: field)?|object mapping|path|introduction of) \[([^\]]+)\]")
 
+_TEXT = rb'"(?:[^"\\]|\\.)*"'
 _MADE_BY_US = (
-    (b'"logger":"llmlog.', b'"record_id":"'),
-    (b'"log.logger":"llmlog.', b'"event.id":"'),
-    (b'"InstrumentationScope":{"Name":"llmlog.', b'"log.record.uid":"'),
+    (re.compile(rb'\{"timestamp":"[^"]*","level":"[^"]*","logger":"llmlog\.'), b'"record_id":"'),
+    (
+        re.compile(
+            rb'\{"@timestamp":"[^"]*","log\.level":"[^"]*","message":%b,"ecs\.version":"[^"]*","log\.logger":"llmlog\.'
+            % _TEXT
+        ),
+        b'"event.id":"',
+    ),
 )
+"""How the lines of llmlog's own records begin, in the flat schema and in ECS, and the name of their ids."""
 _ID = re.compile(rb"[0-9a-f]{32}(?=\")")
 
 
@@ -214,11 +221,10 @@ def _id(line: bytes, key: str) -> bytes:
 
     Records of the application may have a `record_id`, too, and the same one in many: theirs is no key.
     """
-    for logger, name in _MADE_BY_US:
-        if logger in line and line.count(name) == 1:
-            if found := _ID.match(line, line.index(name) + len(name)):
-                return b'"%b"' % found[0]
-            break
+    for begins, name in _MADE_BY_US:
+        if begins.match(line):
+            found = _ID.match(line, line.index(name) + len(name)) if line.count(name) == 1 else None
+            return b'"%b"' % found[0] if found else orjson.dumps(key)
     return orjson.dumps(key)
 
 

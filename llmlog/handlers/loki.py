@@ -159,15 +159,16 @@ class LokiBackend:
         self._transport.close()
 
     def _streams(self, entries: Sequence[Entry]) -> list[Stream]:
-        streams: dict[tuple[Any, ...], Stream] = {}
-        spellings = self._spellings
-        only = spellings[0][0] if len(spellings) == 1 else None
+        streams: dict[tuple[str, ...], Stream] = {}
+        first, *others = self._spellings or [("",)]
+        known = set() if others else self._seen.get(first[0], set())  # of the usual one label field
         for entry in sorted(entries, key=_stamp):
             fields = _fields(entry.line)
-            if only is not None and type(value := fields.get(only)) is str:
-                key: tuple[Any, ...] = (entry.changed, value)
+            value = fields.get(first[0])
+            if type(value) is str and value in known:
+                key: tuple[str, ...] = (entry.changed, value)
             else:
-                key = (entry.changed, *[_first(fields, names) for names in spellings])
+                key = (entry.changed, *[self._label(names[0], _first(fields, names)) for names in self._spellings])
             if (stream := streams.get(key)) is None:
                 stream = streams[key] = Stream(self._labels_of(key))
             value = [str(entry.stamp), entry.line.decode("utf-8", "replace")]
@@ -177,20 +178,19 @@ class LokiBackend:
             stream.values.append(value)
         return list(streams.values())
 
-    def _labels_of(self, key: tuple[Any, ...]) -> dict[str, str]:
+    def _label(self, name: str, value: Any) -> str:
+        """The label's value: one of a bounded number, empty where the record has none."""
+        text = "" if value is None else str(value)[:_LONGEST_LABEL]
+        seen = self._seen[name]
+        if text and text not in seen:
+            if len(seen) >= _MOST_VALUES:
+                return _OTHER
+            seen.add(text)
+        return text
+
+    def _labels_of(self, key: tuple[str, ...]) -> dict[str, str]:
         changed, *values = key
-        labels = dict(self._labels)
-        for name, value in zip(self._label_fields, values, strict=True):
-            if value is None or value == "":
-                continue
-            text = str(value)[:_LONGEST_LABEL]
-            seen = self._seen[name]
-            if text not in seen:
-                if len(seen) >= _MOST_VALUES:
-                    text = _OTHER
-                else:
-                    seen.add(text)
-            labels[name] = text
+        labels = self._labels | {name: text for name, text in zip(self._label_fields, values, strict=True) if text}
         if not labels:
             labels[self._label_fields[0]] = "unknown"
         if "late" in changed.split():

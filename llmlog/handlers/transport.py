@@ -139,6 +139,8 @@ class HTTPTransport:
                     response.close()
             finally:
                 response.release_conn()
+        except urllib3.exceptions.NewConnectionError as error:  # to urllib3, that is a timeout
+            raise ConnectionError(str(error)) from None
         except urllib3.exceptions.TimeoutError as error:
             raise TimeoutError(f"no answer within {self._timeout:g} s: {error}") from None
         except urllib3.exceptions.HTTPError as error:
