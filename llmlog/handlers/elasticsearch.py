@@ -238,10 +238,15 @@ def _dated(line: bytes, stamp: int) -> bytes:
         fields = {"message": line.decode("utf-8", "replace")}
     if type(fields) is not dict:
         fields = {"message": line.decode("utf-8", "replace")}
-    if not isinstance(when := fields.pop("timestamp", None), str):
+    when = fields.get("@timestamp")
+    if isinstance(when, str) or type(when) is int:
+        return line
+    if isinstance(when := fields.get("timestamp"), str):
+        del fields["timestamp"]
+    else:
         seconds, rest = divmod(stamp, 1_000_000_000)
         when = f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"
-    return orjson.dumps({"@timestamp": when, **fields})
+    return orjson.dumps({**fields, "@timestamp": when})
 
 
 def _read(answer: Answer, entries: Sequence[Entry]) -> Outcome:

@@ -27,6 +27,7 @@ _LONGEST_METADATA = 256  # characters: with the fields of the table it stays wel
 _MOST_VALUES = 200  # of one label field: each is a stream, and Loki takes 5,000 of a tenant
 _LONGEST_LINE = 262_144
 _OTHER = "other"
+_SPAN = 1800 * 1_000_000_000  # half of what Loki takes behind the newest line of a stream
 
 _KEPT_APART = {
     spelling: field.name if spelling == field.name or field.unit != "ms" else spelling.replace(".", "_")
@@ -47,7 +48,7 @@ class LokiHandler(SpooledHandler):
     `llmlog.handlers.shipped.SpooledHandler`. `transport` stands in for the network in tests.
 
     Ids and figures are structured metadata, so `{service="shop"} | model="gpt-4o" | unwrap cost_usd` reads no line.
-    A line that Loki refuses for its age goes into a stream with the label `late`, or gets the time of now and `late`
+    A line that Loki refuses for its age goes into a stream with the label `late`, or gets a time of now and `late`
     in its metadata; one that is too long has its texts cut.
     """
 
@@ -99,12 +100,32 @@ class LokiBackend:
         self.destination = f"{self.url} tenant={tenant or ''}"
         self._transport = transport
         self._clock = clock
-        self._last_now = 0
         self._spellings = [(name, *_spellings(name)) for name in self._label_fields]
         self._seen: dict[str, set[str]] = {name: set() for name in self._label_fields}
 
     def send(self, entries: Sequence[Entry]) -> Outcome:
-        """Push them all at once. OSError, TimeoutError: they may or may not have arrived."""
+        """Push them, the oldest first. OSError, TimeoutError: they may or may not have arrived."""
+        spans = _spans(entries)
+        found: list[tuple[Entry, str]] = []
+        for number, span in enumerate(spans):
+            try:
+                outcome = self._settled(span)
+            except OSError:
+                if not number:
+                    raise
+                outcome = Outcome(again=span)
+            if outcome.split or outcome.denied:
+                if not number:
+                    return outcome
+                outcome = Outcome(again=span)
+            found += outcome.refused
+            if outcome.again:
+                left = [*outcome.again, *(entry for later in spans[number + 1 :] for entry in later)]
+                return Outcome(again=left, refused=found, pause=outcome.pause)
+        return Outcome(refused=found)
+
+    def _settled(self, entries: Sequence[Entry]) -> Outcome:
+        """The outcome of one push, and of another one for those that the first did not name, and so on."""
         rest, found = entries, list[tuple[Entry, str]]()
         while rest:
             named, outcome = self._push(rest)
@@ -138,7 +159,7 @@ class LokiBackend:
         return found, None if found else refused_as_a_whole(entries, answer.words)
 
     def mended(self, entry: Entry, reason: str) -> Entry | None:
-        """Late: a stream of its own, then the time of now; too long: cut; too much metadata: none of it."""
+        """Late: a stream of its own, then a time of now; too long: cut; too much metadata: none of it."""
         done = entry.changed.split()
         if "too far behind" in reason or "out of order" in reason:
             if "late" not in done and "now" not in done:
@@ -162,7 +183,7 @@ class LokiBackend:
         streams: dict[tuple[str, ...], Stream] = {}
         first, *others = self._spellings or [("",)]
         known = set() if others else self._seen.get(first[0], set())  # of the usual one label field
-        for entry in sorted(entries, key=_stamp):
+        for entry in entries:
             fields = _fields(entry.line)
             value = fields.get(first[0])
             if type(value) is str and value in known:
@@ -198,11 +219,29 @@ class LokiBackend:
         return labels
 
     def _now(self, entry: Entry) -> Entry | None:
-        if "now" in entry.changed.split():
+        """With a time of the last half hour: whole half hours from its own, so that a second sending finds the same."""
+        done = entry.changed.split()
+        if "now" in done:
             return None
-        self._last_now = max(self._clock(), self._last_now + 1)
-        kept = " ".join(one for one in entry.changed.split() if one != "late")
-        return Entry(self._last_now, entry.line, entry.key, f"{kept} now".strip())
+        stamp = entry.stamp + (self._clock() - entry.stamp) // _SPAN * _SPAN
+        return Entry(stamp, entry.line, entry.key, " ".join([*(one for one in done if one != "late"), "now"]))
+
+
+def _spans(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """In the order of time, in parts of half an hour at most.
+
+    What is stored moves the bound of what is late: the first lines of a push over hours, sent again, would be refused
+    as late, and be there twice.
+    """
+    ordered = sorted(entries, key=_stamp)
+    if not ordered or ordered[-1].stamp - ordered[0].stamp <= _SPAN:
+        return [ordered]
+    spans: list[list[Entry]] = []
+    for entry in ordered:
+        if not spans or entry.stamp - spans[-1][0].stamp > _SPAN:
+            spans.append([])
+        spans[-1].append(entry)
+    return spans
 
 
 def _stamp(entry: Entry) -> int:

@@ -111,7 +111,12 @@ def test_an_id_that_is_not_certainly_unique_is_no_key(schema: str, logger: str, 
     [
         (b'{"message":"m"}', {"@timestamp": "2026-11-18T11:06:40.123456Z", "message": "m"}),
         (b'{"message":"m","timestamp":"t"}', {"@timestamp": "t", "message": "m"}),
-        (b'{"message":"m","timestamp":5}', {"@timestamp": "2026-11-18T11:06:40.123456Z", "message": "m"}),
+        (
+            b'{"message":"m","timestamp":5}',
+            {"@timestamp": "2026-11-18T11:06:40.123456Z", "message": "m", "timestamp": 5},
+        ),
+        (b'{"message":"m","@timestamp":null}', {"@timestamp": "2026-11-18T11:06:40.123456Z", "message": "m"}),
+        (b'{"a":1,"@timestamp":17}', {"a": 1, "@timestamp": 17}),
         (b'{"a":1,"@timestamp":"t"}', {"a": 1, "@timestamp": "t"}),
         (b"[1]", {"@timestamp": "2026-11-18T11:06:40.123456Z", "message": "[1]"}),
         (b"{", {"@timestamp": "2026-11-18T11:06:40.123456Z", "message": "{"}),
