@@ -59,6 +59,7 @@ class Loki:
                 else:
                     self.newest[name] = max(newest, stamp)
                     self.stored.add((name, stamp, line))
+            failed = ""  # of the errors of several streams, the last one's is told, or none
             if behind:
                 total = f"total ignored: {len(behind)} out of {len(stream['values'])}"
                 failed = "".join(behind[:10]) + f"user 'fake', {total} for stream: {named}"

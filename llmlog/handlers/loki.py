@@ -104,47 +104,48 @@ class LokiBackend:
         self._seen: dict[str, set[str]] = {name: set() for name in self._label_fields}
 
     def send(self, entries: Sequence[Entry]) -> Outcome:
-        """Push them, the oldest first. OSError, TimeoutError: they may or may not have arrived."""
-        spans = _spans(entries)
+        """Push them, a stream at a time. OSError, TimeoutError: they may or may not have arrived."""
+        streams = self._streams(entries)
+        again: list[Entry] = []
         found: list[tuple[Entry, str]] = []
-        for number, span in enumerate(spans):
+        pause: float | None = None
+        for number, stream in enumerate(streams):
             try:
-                outcome = self._settled(span)
+                outcome = self._settled(stream)
             except OSError:
                 if not number:
                     raise
-                outcome = Outcome(again=span)
+                again += [entry for unsent in streams[number:] for entry in unsent.entries]
+                break
             if outcome.split or outcome.denied:
                 if not number:
                     return outcome
-                outcome = Outcome(again=span)
+                outcome = Outcome(again=stream.entries)
             found += outcome.refused
-            if outcome.again:
-                left = [*outcome.again, *(entry for later in spans[number + 1 :] for entry in later)]
-                return Outcome(again=left, refused=found, pause=outcome.pause)
-        return Outcome(refused=found)
+            again += outcome.again
+            pause = max(pause or 0.0, outcome.pause) if outcome.pause is not None else pause
+        return Outcome(again=again, refused=found, pause=pause)
 
-    def _settled(self, entries: Sequence[Entry]) -> Outcome:
+    def _settled(self, stream: Stream) -> Outcome:
         """The outcome of one push, and of another one for those that the first did not name, and so on."""
-        rest, found = entries, list[tuple[Entry, str]]()
-        while rest:
-            named, outcome = self._push(rest)
+        found: list[tuple[Entry, str]] = []
+        while stream.entries:
+            named, outcome = self._push(stream)
             if outcome is not None:
                 if not found:
                     return outcome
-                left = rest if outcome.split or outcome.denied else outcome.again
+                left = stream.entries if outcome.split or outcome.denied else outcome.again
                 return Outcome(again=left, refused=[*found, *outcome.refused], pause=outcome.pause)
             # The others go out again at once. They are stored already, and Loki merges what is equal, unless there was
             # another kind of error, which it did not tell.
             found += named
-            keys = {entry.key for entry, _ in named}
-            rest = [entry for entry in rest if entry.key not in keys]
+            stream = stream.without({entry.key for entry, _ in named})
         return Outcome(refused=found)
 
-    def _push(self, entries: Sequence[Entry]) -> tuple[list[tuple[Entry, str]], Outcome | None]:
+    def _push(self, stream: Stream) -> tuple[list[tuple[Entry, str]], Outcome | None]:
         """Those that were refused by name, or else the outcome of all."""
-        streams = self._streams(entries)
-        body = orjson.dumps({"streams": [{"stream": one.labels, "values": one.values} for one in streams]})
+        entries = stream.entries
+        body = orjson.dumps({"streams": [{"stream": stream.labels, "values": stream.values}]})
         answer = self._transport.request("POST", self.url, body, self._headers)
         if answer.status in (200, 204):
             return [], Outcome()
@@ -155,7 +156,7 @@ class LokiBackend:
         words = answer.body.decode("utf-8", "replace")
         if is_configuration(words):
             return [], Outcome(denied=answer.words)
-        found = refused(words, streams)
+        found = refused(words, stream)
         return found, None if found else refused_as_a_whole(entries, answer.words)
 
     def mended(self, entry: Entry, reason: str) -> Entry | None:
@@ -180,24 +181,33 @@ class LokiBackend:
         self._transport.close()
 
     def _streams(self, entries: Sequence[Entry]) -> list[Stream]:
-        streams: dict[tuple[str, ...], Stream] = {}
+        """One for each push: with the same labels, in the order of time, over half an hour at most.
+
+        Several in one push would not be safe: of their errors Loki's ingester keeps the last stream's, so that it
+        answers 204 where another one's lines were refused. Nor would hours be: what is stored moves the bound of what
+        is late, and the first lines, sent again, would be refused as late, and be there twice.
+        """
+        open_ones: dict[tuple[str, ...], Stream] = {}
+        made: list[Stream] = []
         first, *others = self._spellings or [("",)]
         known = set() if others else self._seen.get(first[0], set())  # of the usual one label field
-        for entry in entries:
+        for entry in sorted(entries, key=_stamp):
             fields = _fields(entry.line)
-            value = fields.get(first[0])
-            if type(value) is str and value in known:
-                key: tuple[str, ...] = (entry.changed, value)
+            label = fields.get(first[0])
+            if type(label) is str and label in known:
+                key: tuple[str, ...] = (entry.changed, label)
             else:
                 key = (entry.changed, *[self._label(names[0], _first(fields, names)) for names in self._spellings])
-            if (stream := streams.get(key)) is None:
-                stream = streams[key] = Stream(self._labels_of(key))
-            value = [str(entry.stamp), entry.line.decode("utf-8", "replace")]
+            stream = open_ones.get(key)
+            if stream is None or entry.stamp > stream.until:
+                stream = open_ones[key] = Stream(self._labels_of(key), entry.stamp + _SPAN)
+                made.append(stream)
+            value: list[Any] = [str(entry.stamp), entry.line.decode("utf-8", "replace")]
             if metadata := _metadata(fields, entry.changed):
                 value.append(metadata)
             stream.entries.append(entry)
             stream.values.append(value)
-        return list(streams.values())
+        return made
 
     def _label(self, name: str, value: Any) -> str:
         """The label's value: one of a bounded number, empty where the record has none."""
@@ -225,23 +235,6 @@ class LokiBackend:
             return None
         stamp = entry.stamp + (self._clock() - entry.stamp) // _SPAN * _SPAN
         return Entry(stamp, entry.line, entry.key, " ".join([*(one for one in done if one != "late"), "now"]))
-
-
-def _spans(entries: Sequence[Entry]) -> list[list[Entry]]:
-    """In the order of time, in parts of half an hour at most.
-
-    What is stored moves the bound of what is late: the first lines of a push over hours, sent again, would be refused
-    as late, and be there twice.
-    """
-    ordered = sorted(entries, key=_stamp)
-    if not ordered or ordered[-1].stamp - ordered[0].stamp <= _SPAN:
-        return [ordered]
-    spans: list[list[Entry]] = []
-    for entry in ordered:
-        if not spans or entry.stamp - spans[-1][0].stamp > _SPAN:
-            spans.append([])
-        spans[-1].append(entry)
-    return spans
 
 
 def _stamp(entry: Entry) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,21 +17,27 @@ _SECOND = 1_000_000_000
 
 @dataclass(slots=True)
 class Stream:
-    """One stream of a push: its entries in the order of their stamps, and what is sent of each."""
+    """What one push is of: entries with the same labels, in the order of their stamps, and what is sent of each."""
 
     labels: Mapping[str, str]
+    until: int
+    """No entry has a later stamp."""
     entries: list[Entry] = field(default_factory=list)
     values: list[list[Any]] = field(default_factory=list)
     """`[stamp, line, metadata]` of each entry; without the third where it has none."""
+
+    def without(self, keys: Container[str]) -> Stream:
+        """The same without the entries of these keys."""
+        kept = [pair for pair in zip(self.entries, self.values, strict=True) if pair[0].key not in keys]
+        return Stream(self.labels, self.until, [entry for entry, _ in kept], [value for _, value in kept])
 
 
 _CONFIGURATION = re.compile(
     "label names; limit|label name too long|label value too long|duplicate label name|missing required labels"
     "|at least one label pair|error parsing labels"
 )
-# "entry with timestamp 2026-11-21 18:00:00.123 +0000 UTC ignored, reason: '...'", up to ten of them, then the stream.
+# "entry with timestamp 2026-11-21 18:00:00.123 +0000 UTC ignored, reason: '...'", up to ten of them.
 _NAMED = re.compile(r"entry with timestamp (\S+ \S+ [+-]\d{4}) \S+ ignored, reason: '([^'\n]*)'")
-_STREAM = re.compile(r"total ignored: \d+ out of \d+ for stream: (\{.*)")
 _OLDEST = re.compile(r"oldest acceptable timestamp is: (\S+)")
 _TOO_OLD = re.compile(r"has timestamp too old: \S+, oldest acceptable timestamp is: (\S+)")
 _TOO_NEW = re.compile(r"has timestamp too new: ([^\s;]+)")
@@ -39,7 +45,6 @@ _TOO_LONG = re.compile(r"max entry size '(\d+)' bytes exceeded")
 _METADATA_SIZE = re.compile(r"structured metadata too large: '\d+' bytes, limit: '(\d+)' bytes")
 _METADATA_COUNT = re.compile(r"too many structured metadata labels: '\d+', limit: '(\d+)'")
 _NO_METADATA = "structured metadata, but this feature is disallowed"
-_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 def is_configuration(words: str) -> bool:
@@ -47,27 +52,23 @@ def is_configuration(words: str) -> bool:
     return bool(_CONFIGURATION.search(words))
 
 
-def refused(words: str, streams: Iterable[Stream]) -> list[tuple[Entry, str]]:
+def refused(words: str, stream: Stream) -> list[tuple[Entry, str]]:
     """The entries that were certainly not taken, each with the reason. Empty: the words do not say.
 
     There may be others: Loki names ten, and tells one kind of error at a time. Times in its texts are whole seconds,
     mostly, so what lies at the edge of one is left for the next answer to name.
     """
     found: dict[str, tuple[Entry, str]] = {}
-    for stream in streams:
-        for entry, reason in (*_too_late(words, stream), *_beyond_a_limit(words, stream)):
-            found.setdefault(entry.key, (entry, reason))
+    for entry, reason in (*_too_late(words, stream), *_beyond_a_limit(words, stream)):
+        found.setdefault(entry.key, (entry, reason))
     return list(found.values())
 
 
 def _too_late(words: str, stream: Stream) -> Iterable[tuple[Entry, str]]:
-    """Those that are behind the newest one of their stream.
+    """Those that are behind the newest one of the stream.
 
-    Its entries are sent in the order of their stamps, so the bound was the same for all that are behind it.
+    They are sent in the order of their stamps, so the bound was the same for all that are behind it.
     """
-    its_name = _STREAM.search(words)
-    if not its_name or not _is_named(stream, its_name[1]):
-        return
     named = {_nanoseconds(when): reason for when, reason in _NAMED.findall(words)}
     bounds = [(_nanoseconds(bound[1]), reason) for reason in named.values() if (bound := _OLDEST.search(reason))]
     oldest, behind = min(bounds, default=(0, ""))
@@ -100,14 +101,6 @@ def _beyond_a_limit(words: str, stream: Stream) -> Iterable[tuple[Entry, str]]:
         for entry, value in zip(stream.entries, stream.values, strict=True):
             if len(value) > 2:
                 yield entry, _NO_METADATA
-
-
-def _is_named(stream: Stream, name: str) -> bool:
-    labels = {label: re.sub(r"\\(.)", r"\1", value) for label, value in _LABEL.findall(name)}
-    own = {label: value for label, value in labels.items() if not label.startswith("__")}  # its shards
-    if "service_name" not in stream.labels:  # Loki adds it
-        own.pop("service_name", None)
-    return own == stream.labels
 
 
 def _size(metadata: Mapping[str, str]) -> int:

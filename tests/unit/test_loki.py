@@ -14,7 +14,7 @@ from fake_loki import Loki
 
 from llmlog.formatters import JSONFormatter
 from llmlog.handlers import LokiHandler
-from llmlog.handlers.backend import Entry
+from llmlog.handlers.backend import Entry, Outcome
 from llmlog.handlers.loki import LokiBackend
 from llmlog.semconv import FIELDS
 from llmlog.testing import FakeTransport
@@ -35,8 +35,9 @@ def pushed(fake: FakeTransport, request: int = -1) -> list[Any]:
 
 def pushes(*entries: Entry, **options: Any) -> list[Any]:
     loki, fake = backend(**options)
-    assert not loki.send(entries).refused
-    return pushed(fake)
+    outcome = loki.send(entries)
+    assert [*outcome.refused, *outcome.again] == []
+    return [stream for request in range(len(fake.requests)) for stream in pushed(fake, request)]
 
 
 def formatted(schema: str, **fields: Any) -> Entry:
@@ -49,7 +50,7 @@ def formatted(schema: str, **fields: Any) -> Entry:
 def test_a_push(url: str) -> None:
     """One request to the push API, whichever way the URL is given, with the tenant's header."""
     fake = FakeTransport()
-    assert LokiBackend(url, fake, tenant="team-a").send([entry(NOW)]).again == ()
+    assert LokiBackend(url, fake, tenant="team-a").send([entry(NOW)]) == Outcome([], [])
     [sent] = fake.requests
     assert (sent.method, sent.url) == ("POST", URL + "/loki/api/v1/push")
     assert sent.headers == {"Content-Type": "application/json", "X-Scope-OrgID": "team-a"}
@@ -64,6 +65,17 @@ def test_streams_by_labels_in_the_order_of_time() -> None:
         "ERROR": [[str(batch[1].stamp), batch[1].line.decode()]],
     }
     assert all(stream["stream"]["service"] == "shop" for stream in streams)
+
+
+def test_one_stream_and_half_an_hour_to_a_push() -> None:
+    """Of several streams' errors Loki tells the last one's or none, and it refuses lines that were stored as late."""
+    batch = [entry(NOW + i * HOUR // 4, level=level) for i in range(9) for level in ("INFO", "ERROR")]
+    loki, fake = backend()
+    loki.send(batch)
+    assert all(len(pushed(fake, request)) == 1 for request in range(len(fake.requests)))
+    streams = [pushed(fake, request)[0] for request in range(len(fake.requests))]
+    assert [len(stream["values"]) for stream in streams] == [3] * 6
+    assert all(int(one["values"][-1][0]) - int(one["values"][0][0]) == HOUR // 2 for one in streams)
 
 
 @pytest.mark.parametrize("schema", ["flat", "otel", "ecs"])
