@@ -39,7 +39,8 @@ def stamps(spool: Spool) -> list[int]:
 
 
 @pytest.fixture
-def made(tmp_path: pathlib.Path) -> Callable[..., Spool]:
+def made(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Spool]:
+    monkeypatch.setattr(spool_module, "_stamps", spool_module._Stamps())  # other tests have times of their own
     return lambda **options: Spool(str(tmp_path / "spool"), **options)
 
 
