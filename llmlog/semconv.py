@@ -34,7 +34,7 @@ class Field:
     type: str
     """As a Python annotation: `str`, `int`, `float`, `bool`, `list[str]`, `str | list[str]`."""
     unit: str | None
-    """`ms`, `tokens`, `tokens/s`, `USD`, `characters`; None for bare counts and what is no quantity."""
+    """`ms`, `tokens`, `tokens/s`, `USD`, `characters`, `bytes`; None for bare counts and what is no quantity."""
     meaning: str
     otel: str
     ecs: str
@@ -196,6 +196,14 @@ _TABLE = (
     _field("request_output_tokens", "int", "their output together", unit="tokens"),
     _field("request_cost_usd", "float", "their cost together", unit="USD"),
     _field("request_cost_partial", "bool", "true where not all of it is known: the cost is a lower bound"),
+    # What became of records on their way to a backend (llm.delivery)
+    _field("backend", "str", "the kind of backend that does not have these records"),
+    _field("destination", "str", "its address, and what else tells it from others"),
+    _field("dropped_records", "int", "records that were dropped where the spool, or the disk, was full"),
+    _field("refused_records", "int", "records that the backend refused, put aside in a file"),
+    _field("torn_records", "int", "records of which a process that was killed left only a part"),
+    _field("spool_bytes", "int", "what the spool's files hold", unit="bytes"),
+    _field("outage_ms", "float", "how long the backend took no records", unit="ms"),
     # What was said
     _field("prompt_length", "int", "length of the prompt", unit="characters"),
     _field("response_length", "int", "length of the visible answer, a refusal included", unit="characters"),

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from llmlog.handlers.jsonlines import JSONLinesHandler
+from llmlog.handlers.shipped import SpooledHandler
 
-__all__ = ["JSONLinesHandler"]
+__all__ = ["JSONLinesHandler", "SpooledHandler"]

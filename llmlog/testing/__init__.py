@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llmlog.testing.anthropic import anthropic_answer, anthropic_error, anthropic_events
+    from llmlog.testing.backends import FakeBackend
     from llmlog.testing.canaries import Canaries, Found
     from llmlog.testing.captured import ABSENT, Captured, assert_one_summary, capture
     from llmlog.testing.chains import Chain
@@ -35,6 +36,8 @@ __all__ = [
     "ABSENT", "Captured", "assert_one_summary", "capture",
     # time
     "FakeClock",
+    # where records are sent to
+    "FakeBackend",
     # personal data and secrets that are to get out nowhere
     "Canaries", "Found",
     # scripts, and their wire forms
@@ -49,6 +52,7 @@ __all__ = [
 
 _HOMES = {
     "anthropic": ("anthropic_answer", "anthropic_error", "anthropic_events"),
+    "backends": ("FakeBackend",),
     "canaries": ("Canaries", "Found"),
     "captured": ("ABSENT", "Captured", "assert_one_summary", "capture"),
     "chains": ("Chain",),

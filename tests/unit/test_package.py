@@ -34,9 +34,9 @@ LAYERS = [
     "formatters.ecs", "formatters.json", "formatters.console", "formatters",
     "handlers.backend", "handlers.segments", "handlers.spool", "handlers.dead_letters", "handlers.shipping",
     "handlers.shipped", "handlers.jsonlines", "handlers.transport", "handlers.mending", "handlers.loki_refusals",
-    "handlers.loki", "handlers.elasticsearch", "handlers", "middleware.asgi", "middleware",
+    "handlers.loki", "handlers.elasticsearch", "handlers.otlp", "handlers", "middleware.asgi", "middleware",
     "testing.scripts", "testing.wire", "testing.openai", "testing.anthropic", "testing.chains", "testing.answering",
-    "testing.servers", "testing.captured", "testing.canaries", "testing.clocks",
+    "testing.servers", "testing.captured", "testing.canaries", "testing.clocks", "testing.backends",
     "testing.transports", "testing.plugin", "testing",
     "cli.terminal", "cli.objects", "cli.lines", "cli.files", "cli.recover", "cli.redact", "cli", "__main__",
 ]  # fmt: skip

@@ -100,6 +100,15 @@ BUDGET = [
     "request_cost_usd",
     "request_cost_partial",
 ]
+DELIVERY = [
+    "backend",
+    "destination",
+    "dropped_records",
+    "refused_records",
+    "torn_records",
+    "spool_bytes",
+    "outage_ms",
+]
 BASE = [
     "timestamp",
     "level",
@@ -116,14 +125,14 @@ BASE = [
 
 
 def test_every_documented_field_is_in_the_table() -> None:
-    """The fields of the summary record, of a budget's and of every line each have their row."""
-    assert {*SUMMARY, *BUDGET, *BASE} <= FIELDS.keys()
+    """The fields of the summary record, of a budget's, of a delivery's and of every line each have their row."""
+    assert {*SUMMARY, *BUDGET, *DELIVERY, *BASE} <= FIELDS.keys()
 
 
 def test_a_field_is_found_under_its_own_name() -> None:
     """The key of a row is its name, and no row was lost to a second one of the same name."""
     assert all(name == field.name for name, field in FIELDS.items())
-    assert len(FIELDS) == len({*SUMMARY, *BUDGET, *BASE, "truncated"})
+    assert len(FIELDS) == len({*SUMMARY, *BUDGET, *DELIVERY, *BASE, "truncated"})
 
 
 @pytest.mark.parametrize("spelling", ["otel", "ecs"])
@@ -138,7 +147,7 @@ def test_types_and_units_are_of_a_closed_set() -> None:
     for field in FIELDS.values():
         names = {node.id for node in ast.walk(ast.parse(field.type)) if isinstance(node, ast.Name)}
         assert names <= {"str", "int", "float", "bool", "list"}, field.name
-        assert field.unit in {None, "ms", "tokens", "tokens/s", "USD", "characters"}, field.name
+        assert field.unit in {None, "ms", "tokens", "tokens/s", "USD", "characters", "bytes"}, field.name
         assert field.loki in {"label", "metadata", "line"}, field.name
         assert field.elasticsearch in {"keyword", "long", "double", "boolean", "text", "date"}, field.name
         assert field.meaning
