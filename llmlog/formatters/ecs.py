@@ -184,8 +184,8 @@ _FIT: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "long": (int, _whole_number(64)),
     "integer": (None, _whole_number(32)),
 }
-"""Types of Elasticsearch: the Python type that fits (a whole number within a long's limits; None: it has to be looked at),
-and what makes another value fit, or says by None that it cannot."""
+"""Types of Elasticsearch: the Python type that fits (whole numbers: within a long's limits; None: each has to be looked
+at), and what makes another value fit, or says by None that it cannot."""
 
 _INTEGERS = ("max_tokens", "seed", "choice_count", "input_tokens", "output_tokens")
 _TYPES = {**dict.fromkeys(_INTEGERS, "integer"), "error_stack_trace": "wildcard"}

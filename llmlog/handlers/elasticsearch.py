@@ -13,10 +13,11 @@ import orjson
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.handlers.backend import Entry, Outcome
 from llmlog.handlers.mending import moved_aside, shortened
-from llmlog.handlers.transport import Answer, Transport, address, met_alike, refused_as_a_whole
+from llmlog.handlers.shipped import SpooledHandler
+from llmlog.handlers.transport import Answer, Transport, address, connected, met_alike, refused_as_a_whole
 from llmlog.semconv import FIELDS
 
-__all__ = ["ElasticsearchBackend"]
+__all__ = ["ElasticsearchBackend", "ElasticsearchHandler"]
 
 # What is read of an answer: an item without an error is some 25 bytes then.
 _QUERY = "filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
@@ -24,6 +25,36 @@ _HEADERS = {"Content-Type": "application/x-ndjson"}
 _LONGEST_TEXT = 30_000  # bytes of a whole line where a term was too long: Lucene takes 32,766 of one
 _REST = 30.0
 _MINUTE = 60_000_000_000
+
+
+class ElasticsearchHandler(SpooledHandler):
+    """Send each record to Elasticsearch or OpenSearch: at once into a spool on disk, and from there by a thread.
+
+    `url`: of the server, or of several nodes of one cluster, which are asked in turn. `index`: a data stream or an
+    index; with a time's directives (`llmlog-%Y.%m.%d`) the one of the record's own day, in UTC. `llmlog setup
+    elasticsearch` makes its template. `api_key`: as Kibana shows it, encoded. The options of the connection (`auth`,
+    `token`, `headers`, `timeout`, `ca_certs`, `verify`, `client_cert`, `proxy`) are those of
+    `llmlog.handlers.transport.HTTPTransport`; the others (`spool`, `batch_records`, `max_bytes`, `full`, ...) those of
+    `llmlog.handlers.shipped.SpooledHandler`. `transport` stands in for the network in tests.
+
+    What is sent again is there once. A field whose value is at odds with the index's mapping is moved into the text
+    `unmapped`, so that the record and its figures arrive.
+    """
+
+    def __init__(
+        self,
+        url: str | Sequence[str],
+        *,
+        index: str = "logs-llmlog-default",
+        api_key: str | None = None,
+        transport: Transport | None = None,
+        **options: Any,
+    ) -> None:
+        urls = nodes(url)
+        if api_key is not None:
+            options["headers"] = _with_key(api_key, options)
+        transport = connected(urls[0], transport, options)
+        super().__init__(ElasticsearchBackend(urls, transport, index=index), **options)
 
 
 class ElasticsearchBackend:
@@ -43,9 +74,7 @@ class ElasticsearchBackend:
         index: str = "logs-llmlog-default",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.urls = [address(url)[0] for url in ([urls] if isinstance(urls, str) else list(urls))]
-        if not self.urls:
-            raise UsageValueError(f"url is an address, or several, got {shown(urls)}")
+        self.urls = [address(url)[0] for url in nodes(urls)]
         self._dated = _checked_index(index)
         self._index = index
         self.destination = f"{' '.join(sorted(self.urls))} index={index}"
@@ -142,6 +171,26 @@ _OURS = frozenset(
 """The names at the top of a document that are ours, whatever its schema; what else there is, users have added."""
 
 
+def nodes(url: Any) -> list[str]:
+    """The addresses of the nodes, as they are given: one, or several."""
+    if isinstance(url, str):
+        return [url]
+    if not isinstance(url, Sequence) or not all(isinstance(one, str) for one in url):
+        raise UsageTypeError(f"url is an address, or several, got a {type(url).__name__}")
+    if not url:
+        raise UsageValueError(f"url is an address, or several, got {shown(url)}")
+    return list(url)
+
+
+def _with_key(api_key: Any, options: dict[str, Any]) -> dict[str, str]:
+    if not isinstance(api_key, str):
+        raise UsageTypeError(f"api_key is text, got a {type(api_key).__name__}")
+    if not api_key.strip():
+        raise UsageValueError("api_key is text, got none")
+    if options.get("auth") is not None or options.get("token") is not None:
+        raise UsageValueError("api_key, auth and token are ways to log in: one of them is enough")
+    return {**(options.get("headers") or {}), "Authorization": f"ApiKey {api_key}"}
+
 
 def _at_the_top(field: str) -> tuple[str, ...]:
     """What a field of the mapping may be called in the line: its own name, or that of the object it stands in."""
@@ -152,11 +201,18 @@ def _at_the_top(field: str) -> tuple[str, ...]:
 # "can't merge a non object mapping [http] with ...", "Could not dynamically add mapping for field [http.method]. ..."
 _FIELD = re.compile(r"(?:parse field|mapping for(?: field)?|object mapping|path|introduction of) \[([^\]]+)\]")
 
+_TEXT = rb'"(?:[^"\\]|\\.)*"'
 _MADE_BY_US = (
-    (b'"logger":"llmlog.', b'"record_id":"'),
-    (b'"log.logger":"llmlog.', b'"event.id":"'),
-    (b'"InstrumentationScope":{"Name":"llmlog.', b'"log.record.uid":"'),
+    (re.compile(rb'\{"timestamp":"[^"]*","level":"[^"]*","logger":"llmlog\.'), b'"record_id":"'),
+    (
+        re.compile(
+            rb'\{"@timestamp":"[^"]*","log\.level":"[^"]*","message":%b,"ecs\.version":"[^"]*","log\.logger":"llmlog\.'
+            % _TEXT
+        ),
+        b'"event.id":"',
+    ),
 )
+"""How the lines of llmlog's own records begin, in the flat schema and in ECS, and the name of their ids."""
 _ID = re.compile(rb"[0-9a-f]{32}(?=\")")
 
 
@@ -165,11 +221,10 @@ def _id(line: bytes, key: str) -> bytes:
 
     Records of the application may have a `record_id`, too, and the same one in many: theirs is no key.
     """
-    for logger, name in _MADE_BY_US:
-        if logger in line and line.count(name) == 1:
-            if found := _ID.match(line, line.index(name) + len(name)):
-                return b'"%b"' % found[0]
-            break
+    for begins, name in _MADE_BY_US:
+        if begins.match(line):
+            found = _ID.match(line, line.index(name) + len(name)) if line.count(name) == 1 else None
+            return b'"%b"' % found[0] if found else orjson.dumps(key)
     return orjson.dumps(key)
 
 

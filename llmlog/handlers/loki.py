@@ -13,10 +13,11 @@ from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.handlers.backend import Entry, Outcome
 from llmlog.handlers.loki_refusals import Stream, is_configuration, refused
 from llmlog.handlers.mending import shortened
-from llmlog.handlers.transport import Transport, address, met_alike, refused_as_a_whole
+from llmlog.handlers.shipped import SpooledHandler
+from llmlog.handlers.transport import Transport, address, connected, met_alike, refused_as_a_whole
 from llmlog.semconv import FIELDS
 
-__all__ = ["LokiBackend"]
+__all__ = ["LokiBackend", "LokiHandler"]
 
 _PUSH = "/loki/api/v1/push"
 _LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -34,6 +35,35 @@ _KEPT_APART = {
     for spelling in (field.otel, field.ecs, field.name)
 }
 """What goes into structured metadata: the field as the line spells it -> the flat name, the same for all schemas."""
+
+
+class LokiHandler(SpooledHandler):
+    """Send each record to Grafana Loki: at once into a spool on disk, and from there in batches by a thread.
+
+    `url`: of Loki, or of its push API. `labels`: the same for all records, such as service and env. `label_fields`:
+    fields that are labels, too; few values each, so none that is an id. `tenant`: X-Scope-OrgID. The options of the
+    connection (`auth`, `token`, `headers`, `timeout`, `ca_certs`, `verify`, `client_cert`, `proxy`) are those of
+    `llmlog.handlers.transport.HTTPTransport`; the others (`spool`, `batch_records`, `max_bytes`, `full`, ...) those of
+    `llmlog.handlers.shipped.SpooledHandler`. `transport` stands in for the network in tests.
+
+    Ids and figures are structured metadata, so `{service="shop"} | model="gpt-4o" | unwrap cost_usd` reads no line.
+    A line that Loki refuses for its age goes into a stream with the label `late`, or gets the time of now and `late`
+    in its metadata; one that is too long has its texts cut.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        label_fields: Iterable[str] = ("level",),
+        tenant: str | None = None,
+        transport: Transport | None = None,
+        **options: Any,
+    ) -> None:
+        transport = connected(url, transport, options)
+        backend = LokiBackend(url, transport, labels=labels, label_fields=label_fields, tenant=tenant)
+        super().__init__(backend, **options)
 
 
 class LokiBackend:
@@ -129,15 +159,16 @@ class LokiBackend:
         self._transport.close()
 
     def _streams(self, entries: Sequence[Entry]) -> list[Stream]:
-        streams: dict[tuple[Any, ...], Stream] = {}
-        spellings = self._spellings
-        only = spellings[0][0] if len(spellings) == 1 else None
+        streams: dict[tuple[str, ...], Stream] = {}
+        first, *others = self._spellings or [("",)]
+        known = set() if others else self._seen.get(first[0], set())  # of the usual one label field
         for entry in sorted(entries, key=_stamp):
             fields = _fields(entry.line)
-            if only is not None and type(value := fields.get(only)) is str:
-                key: tuple[Any, ...] = (entry.changed, value)
+            value = fields.get(first[0])
+            if type(value) is str and value in known:
+                key: tuple[str, ...] = (entry.changed, value)
             else:
-                key = (entry.changed, *[_first(fields, names) for names in spellings])
+                key = (entry.changed, *[self._label(names[0], _first(fields, names)) for names in self._spellings])
             if (stream := streams.get(key)) is None:
                 stream = streams[key] = Stream(self._labels_of(key))
             value = [str(entry.stamp), entry.line.decode("utf-8", "replace")]
@@ -147,20 +178,19 @@ class LokiBackend:
             stream.values.append(value)
         return list(streams.values())
 
-    def _labels_of(self, key: tuple[Any, ...]) -> dict[str, str]:
+    def _label(self, name: str, value: Any) -> str:
+        """The label's value: one of a bounded number, empty where the record has none."""
+        text = "" if value is None else str(value)[:_LONGEST_LABEL]
+        seen = self._seen[name]
+        if text and text not in seen:
+            if len(seen) >= _MOST_VALUES:
+                return _OTHER
+            seen.add(text)
+        return text
+
+    def _labels_of(self, key: tuple[str, ...]) -> dict[str, str]:
         changed, *values = key
-        labels = dict(self._labels)
-        for name, value in zip(self._label_fields, values, strict=True):
-            if value is None or value == "":
-                continue
-            text = str(value)[:_LONGEST_LABEL]
-            seen = self._seen[name]
-            if text not in seen:
-                if len(seen) >= _MOST_VALUES:
-                    text = _OTHER
-                else:
-                    seen.add(text)
-            labels[name] = text
+        labels = self._labels | {name: text for name, text in zip(self._label_fields, values, strict=True) if text}
         if not labels:
             labels[self._label_fields[0]] = "unknown"
         if "late" in changed.split():

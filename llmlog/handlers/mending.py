@@ -22,10 +22,12 @@ def shortened(line: bytes, limit: int) -> bytes | None:
     fields = _read(line)
     if fields is None or limit < 1:
         return None
-    schema: type[ECS | OTel | Flat] = ECS if "@timestamp" in fields else OTel if "Timestamp" in fields else Flat
-    within = fields.get(schema.inside) if schema.inside else fields
-    if isinstance(within, dict):
-        within.pop(schema.mark, None)  # it was cut before
+    schema: type[ECS | OTel | Flat] = Flat
+    if "@timestamp" in fields:
+        schema = ECS
+    elif "Timestamp" in fields and isinstance(fields.get(OTel.inside), dict):
+        schema = OTel
+    (fields[schema.inside] if schema.inside else fields).pop(schema.mark, None)  # it was cut before
     made = fitted(fields, limit, keep=schema.keep, whole=schema.keep[0], mark=schema.mark, inside=schema.inside)
     return made if len(made) <= limit else None
 

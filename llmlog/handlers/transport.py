@@ -12,14 +12,14 @@ import time
 import zlib
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple, Protocol, TypedDict
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
 from llmlog._version import __version__
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.handlers.backend import Entry, Outcome
 
-__all__ = ["Answer", "Connection", "HTTPTransport", "Transport", "address", "met_alike", "refused_as_a_whole"]
+__all__ = ["Answer", "HTTPTransport", "Transport", "address", "connected", "met_alike", "refused_as_a_whole"]
 
 _MAX_ANSWER = 64 * 2**20
 _MAX_WORDS = 1_000
@@ -71,32 +71,17 @@ class Transport(Protocol):
         ...
 
 
-class Connection(TypedDict, total=False):
-    """The options of a connection, which the handlers take by name."""
-
-    auth: tuple[str, str] | Sequence[str] | None
-    """User and password; also to be had in the URL, as `https://user:password@host`."""
-    token: str | None
-    """A bearer token."""
-    headers: Mapping[str, str] | None
-    """Further headers of every request."""
-    timeout: float
-    """Seconds to wait for a connection, and for an answer: 10."""
-    ca_certs: str | os.PathLike[str] | None
-    """A file, or a folder, of certificates to trust; None: the system's."""
-    verify: bool
-    """Whether the server's certificate is verified: True."""
-    client_cert: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None
-    """The client's certificate: one file with its key, or two."""
-    proxy: str | bool | None
-    """A proxy's URL; None: as the environment says (HTTPS_PROXY, NO_PROXY, ...); False: none."""
-
-
 class HTTPTransport:
     """Requests by urllib3: connections are kept, made when first needed, and made anew in a forked child.
 
     Bodies go out compressed. Nothing is retried and no redirection followed: what to send again, and when, is the
-    spool's to decide. UsageTypeError and UsageValueError for options without a meaning; no message names a secret.
+    spool's to decide.
+
+    `auth`: user and password, which the URL may also have. `token`: a bearer token. `headers`: further ones, of every
+    request. `timeout`: seconds to wait for a connection, and for an answer. `ca_certs`: a file, or a folder, of
+    certificates to trust; None: the system's. `verify`: whether the server's certificate is verified. `client_cert`:
+    ours, one file with its key, or two. `proxy`: a proxy's URL; None: as the environment says (HTTPS_PROXY, NO_PROXY,
+    ...); False: none. UsageTypeError and UsageValueError for what has no meaning; no message names a secret.
     """
 
     def __init__(
@@ -154,6 +139,8 @@ class HTTPTransport:
                     response.close()
             finally:
                 response.release_conn()
+        except urllib3.exceptions.NewConnectionError as error:  # to urllib3, that is a timeout
+            raise ConnectionError(str(error)) from None
         except urllib3.exceptions.TimeoutError as error:
             raise TimeoutError(f"no answer within {self._timeout:g} s: {error}") from None
         except urllib3.exceptions.HTTPError as error:
@@ -198,6 +185,26 @@ class HTTPTransport:
             certificate, *key = self._client_cert
             context.load_cert_chain(certificate, key[0] if key else None, "")  # "": never ask on the terminal
         return context
+
+
+def connected(url: Any, transport: Transport | None, options: dict[str, Any]) -> Transport:
+    """The transport that was given, or one by HTTP with those of `options` that are a connection's, taken out of them.
+
+    `url`: the credentials in it are used where none are given.
+    """
+    chosen = {name: options.pop(name) for name in _CONNECTION if name in options}
+    if transport is not None:
+        if not (hasattr(transport, "request") and hasattr(transport, "close")):
+            raise UsageTypeError(f"transport has request() and close(), got {shown(transport)}")
+        if chosen:
+            raise UsageValueError(f"the transport that is given has its own connection, got {', '.join(chosen)}, too")
+        return transport
+    if chosen.get("auth") is None and chosen.get("token") is None:
+        chosen["auth"] = address(url)[1]
+    return HTTPTransport(**chosen)
+
+
+_CONNECTION = ("auth", "token", "headers", "timeout", "ca_certs", "verify", "client_cert", "proxy")
 
 
 def address(url: Any, name: str = "url") -> tuple[str, tuple[str, str] | None]:

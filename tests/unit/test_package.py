@@ -36,8 +36,8 @@ LAYERS = [
     "handlers.shipped", "handlers.jsonlines", "handlers.transport", "handlers.mending", "handlers.loki_refusals",
     "handlers.loki", "handlers.elasticsearch", "handlers.otlp", "handlers", "middleware.asgi", "middleware",
     "testing.scripts", "testing.wire", "testing.openai", "testing.anthropic", "testing.chains", "testing.answering",
-    "testing.servers", "testing.captured", "testing.canaries", "testing.clocks", "testing.backends",
-    "testing.transports", "testing.plugin", "testing",
+    "testing.servers", "testing.captured", "testing.canaries", "testing.clocks",
+    "testing.backends", "testing.transports", "testing.plugin", "testing",
     "cli.terminal", "cli.objects", "cli.lines", "cli.files", "cli.recover", "cli.redact", "cli", "__main__",
 ]  # fmt: skip
 DOORS = {
@@ -133,6 +133,7 @@ def test_import_touches_no_logger_and_starts_no_thread() -> None:
 @pytest.mark.parametrize(
     "path", ["llmlog.formatters.JSONFormatter", "llmlog.formatters.ConsoleFormatter", "llmlog.filters.ContextFilter",
              "llmlog.filters.RedactFilter", "llmlog.filters.Options", "llmlog.handlers.JSONLinesHandler",
+             "llmlog.handlers.LokiHandler", "llmlog.handlers.ElasticsearchHandler", "llmlog.handlers.OTLPHandler",
              "llmlog.middleware.ASGIMiddleware"],
 )  # fmt: skip
 def test_dotted_paths(path: str) -> None:
