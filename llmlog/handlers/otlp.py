@@ -221,7 +221,7 @@ class _Records:
             severity_text=fields.get("SeverityText"),
             severity_number=SeverityNumber(number if type(number) is int and 0 <= number <= 24 else 0),
             body=_value(fields.get("Body")),
-            attributes={name: _value(value) for name, value in fields.get("Attributes", {}).items() if name},
+            attributes={name or "_": _value(value) for name, value in fields.get("Attributes", {}).items()},
             event_name=fields.get("EventName"),
         )
         # The trace of now is the thread's that sends: none.
