@@ -3,7 +3,9 @@
 import ast
 import dataclasses
 import logging
+import pathlib
 import re
+import runpy
 
 import pytest
 
@@ -100,6 +102,15 @@ BUDGET = [
     "request_cost_usd",
     "request_cost_partial",
 ]
+DELIVERY = [
+    "backend",
+    "destination",
+    "dropped_records",
+    "refused_records",
+    "torn_records",
+    "spool_bytes",
+    "outage_ms",
+]
 BASE = [
     "timestamp",
     "level",
@@ -116,14 +127,14 @@ BASE = [
 
 
 def test_every_documented_field_is_in_the_table() -> None:
-    """The fields of the summary record, of a budget's and of every line each have their row."""
-    assert {*SUMMARY, *BUDGET, *BASE} <= FIELDS.keys()
+    """The fields of the summary record, of a budget's, of a delivery's and of every line each have their row."""
+    assert {*SUMMARY, *BUDGET, *DELIVERY, *BASE} <= FIELDS.keys()
 
 
 def test_a_field_is_found_under_its_own_name() -> None:
     """The key of a row is its name, and no row was lost to a second one of the same name."""
     assert all(name == field.name for name, field in FIELDS.items())
-    assert len(FIELDS) == len({*SUMMARY, *BUDGET, *BASE, "truncated"})
+    assert len(FIELDS) == len({*SUMMARY, *BUDGET, *DELIVERY, *BASE, "truncated"})
 
 
 @pytest.mark.parametrize("spelling", ["otel", "ecs"])
@@ -138,7 +149,7 @@ def test_types_and_units_are_of_a_closed_set() -> None:
     for field in FIELDS.values():
         names = {node.id for node in ast.walk(ast.parse(field.type)) if isinstance(node, ast.Name)}
         assert names <= {"str", "int", "float", "bool", "list"}, field.name
-        assert field.unit in {None, "ms", "tokens", "tokens/s", "USD", "characters"}, field.name
+        assert field.unit in {None, "ms", "tokens", "tokens/s", "USD", "characters", "bytes"}, field.name
         assert field.loki in {"label", "metadata", "line"}, field.name
         assert field.elasticsearch in {"keyword", "long", "double", "boolean", "text", "date"}, field.name
         assert field.meaning
@@ -175,3 +186,16 @@ def test_a_taken_name_gets_an_underscore(name: str) -> None:
 def test_no_field_of_the_summary_needs_another_name() -> None:
     """llmlog's own fields are plain attributes of the record under their documented names."""
     assert [attribute_name(name) for name in SUMMARY] == SUMMARY
+
+
+def test_the_page_of_fields_is_the_tables() -> None:
+    """docs/fields.md is what `python docs/fields.py` writes: no field is missing, no spelling out of date."""
+    docs = pathlib.Path(__file__).parents[2] / "docs"
+    assert (docs / "fields.md").read_text(encoding="utf-8") == runpy.run_path(str(docs / "fields.py"))["page"]()
+
+
+def test_the_conventions_own_names_are_of_one_vocabulary() -> None:
+    """A field without a name elsewhere is llmlog's there, under its own name."""
+    for field in FIELDS.values():
+        for spelling in (field.otel, field.ecs):
+            assert not spelling.startswith("llmlog.") or spelling == f"llmlog.{field.name}"
