@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 comma := ,
 
-.PHONY: demo test lowest litellm integrations soak check format bench clean
+.PHONY: demo test lowest litellm integrations backends soak check format bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -26,6 +26,11 @@ litellm: $(VENV)-litellm/.dev
 integrations: $(VENV)-integrations/.dev
 	LLMLOG_REQUIRE="$(if $(LLMLOG_REQUIRE),$(LLMLOG_REQUIRE)$(comma))integrations" \
 		$(VENV)-integrations/bin/python -m pytest tests/integration/frameworks $(ARGS)
+
+# Loki, OpenSearch, an OpenTelemetry Collector and syslog-ng, for tests/backends: about six minutes, once. Some of them:
+# make backends ARGS="opensearch loki". Nothing else needs them.
+backends:
+	$(PYTHON) tests/backends/install.py $(ARGS)
 
 # Calls with every ending in processes that are killed: about a minute, and ten at the most.
 soak: $(VENV)/.dev

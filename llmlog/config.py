@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from inspect import iscoroutinefunction
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from llmlog import journal, lifecycle, metrics, price_tables, redaction, settings
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.request_state import Totals
+from llmlog.semconv import SCHEMAS
 
 __all__ = ["configure", "dict_config"]
 
@@ -116,6 +117,9 @@ def _keep_journal(folder: str | os.PathLike[str] | None) -> None:
 def dict_config(
     *,
     file: str | os.PathLike[str] | None = None,
+    loki: str | Mapping[str, Any] | None = None,
+    elasticsearch: str | Sequence[str] | Mapping[str, Any] | None = None,
+    otlp: str | bool | Mapping[str, Any] | None = None,
     console: bool | str | None = None,
     service: str | None = None,
     env: str | None = None,
@@ -125,9 +129,13 @@ def dict_config(
 ) -> dict[str, Any]:
     """The usual set-up, as a dict for `logging.config.dictConfig`: print it, change it, keep it in a file of your own.
 
-    `file`: a JSON Lines file to append to. `console`: True for lines for people on stderr, "json" for JSON on
-    stdout, False for neither; None: True where there is no file. `service` and `env`: fields of every record.
-    `level`: of the root logger. `schema`: names of the fields ("flat"). `redact`: whether personal data is taken out.
+    `file`: a JSON Lines file to append to. `loki` and `elasticsearch`: a URL (several nodes of Elasticsearch: a list),
+    or a mapping of the arguments of `LokiHandler` or `ElasticsearchHandler`, with `url` among them. `otlp`: a URL, a
+    mapping of the arguments of `OTLPHandler`, or True for where OpenTelemetry's own variables say; what goes there has
+    OpenTelemetry's names, whatever the schema. `console`: True for lines for people on stderr, "json" for JSON on
+    stdout, False for neither; None: True where there is no other handler. `service` and `env`: fields of every record,
+    and labels in Loki. `level`: of the root logger. `schema`: whose names the fields have in JSON: "flat" (llmlog's
+    own), "otel" or "ecs". `redact`: whether personal data is taken out.
     """
     if file is not None and not isinstance(file, (str, os.PathLike)):
         raise UsageTypeError(f"file is a path or None, got {shown(file)}")
@@ -139,8 +147,8 @@ def dict_config(
         if value is not None and not isinstance(value, str):
             raise UsageTypeError(f"{name} is text or None, got {shown(value)}")
     _check_level(level)
-    if schema != "flat":
-        raise UsageValueError(f'schema is "flat", got {shown(schema)}')
+    if not isinstance(schema, str) or schema not in SCHEMAS:
+        raise UsageValueError(f"schema is one of {', '.join(map(repr, SCHEMAS))}, got {shown(schema)}")
 
     filters: dict[str, Any] = {"llmlog_context": {"()": "llmlog.filters.ContextFilter"}}
     if redact:
@@ -157,7 +165,24 @@ def dict_config(
             "filename": os.fspath(file),
             "formatter": "llmlog_json",
         }
-    if console or (console is None and file is None):
+    if loki is not None:
+        options = _backend("loki", loki)
+        options["labels"] = {name: value for name, value in constants.items() if value} | dict(
+            options.get("labels") or {}
+        )
+        handlers["llmlog_loki"] = {"class": "llmlog.handlers.LokiHandler", **options, "formatter": "llmlog_json"}
+    if elasticsearch is not None:
+        options = _backend("elasticsearch", elasticsearch)
+        handlers["llmlog_elasticsearch"] = {
+            "class": "llmlog.handlers.ElasticsearchHandler", **options, "formatter": "llmlog_json"
+        }  # fmt: skip
+    if otlp is not None and otlp is not False:
+        given = (
+            {"endpoint": None, **otlp} if isinstance(otlp, Mapping) else {"endpoint": None} if otlp is True else otlp
+        )
+        options = _backend("otlp", given, "endpoint")
+        handlers["llmlog_otlp"] = {"class": "llmlog.handlers.OTLPHandler", **constants, **options}
+    if console or (console is None and not handlers):
         for_people = console != "json"
         handlers["llmlog_console"] = {
             "class": "logging.StreamHandler",
@@ -174,6 +199,22 @@ def dict_config(
         "handlers": handlers,
         "root": {"level": level, "handlers": list(handlers)},
     }
+
+
+def _backend(name: str, given: Any, place: str = "url") -> dict[str, Any]:
+    """The arguments of its handler, as plain values. No message shows them: there may be a password in them."""
+    if isinstance(given, str) or (isinstance(given, Sequence) and not isinstance(given, bytes)):
+        return {place: given if isinstance(given, str) else list(given)}
+    if not isinstance(given, Mapping):
+        raise UsageTypeError(f"{name} is a URL, or a mapping of its handler's arguments, got a {type(given).__name__}")
+    if place not in given:
+        raise UsageValueError(
+            f"{name} as a mapping has the URL as `{place}`, got {', '.join(map(shown, given)) or 'nothing'}"
+        )
+    taken = [one for one in given if one in ("class", "()", "formatter", "filters") or not isinstance(one, str)]
+    if taken:
+        raise UsageValueError(f"{name} is a mapping of its handler's arguments, got {', '.join(map(shown, taken))}")
+    return {one: os.fspath(value) if isinstance(value, os.PathLike) else value for one, value in given.items()}
 
 
 def _check_level(level: Any) -> None:

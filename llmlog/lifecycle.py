@@ -222,17 +222,18 @@ def flush(timeout: float = 10.0) -> bool:
     """Have everything accepted so far written: True, or False where that took longer than `timeout` seconds.
 
     Streams whose loop was left while they are still held are settled: they count as aborted, and whoever goes on
-    reading gets the rest without its being counted. Then the handlers of llmlog's records are flushed.
+    reading gets the rest without its being counted. Then the handlers of llmlog's records are flushed, and those that
+    send their records to a backend have sent them.
     """
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
         raise UsageTypeError(f"timeout is a number of seconds, got {shown(timeout)}")
+    deadline = time.monotonic() + timeout
     for one in open_calls():
         if one.seems_left():
             one.settle()
     journal.recover_pending()
     done = worker.wait(timeout)
-    records.flush_handlers()
-    return done
+    return records.flush_handlers(max(0.0, deadline - time.monotonic())) and done
 
 
 def exit_on_sigterm(wanted: bool) -> None:

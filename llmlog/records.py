@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
 from llmlog.faults import fault, notice
 from llmlog.semconv import attribute_name
 
-__all__ = ["CALLS", "EVENTS", "HTTP", "emit", "flush_handlers", "seen"]
+__all__ = ["CALLS", "EVENTS", "HTTP", "deliverers", "emit", "flush_handlers", "seen"]
 
 CALLS = "llmlog.calls"
 """The logger of the summary records, one for every LLM call."""
@@ -17,6 +19,13 @@ EVENTS = "llmlog.events"
 """The logger of the records about what is not a call."""
 HTTP = "llmlog.http"
 """The logger of the records of HTTP requests and websockets."""
+
+
+deliverers: weakref.WeakSet[Any] = weakref.WeakSet()
+"""The handlers whose records are under way after they were logged: `flush(timeout)` has them delivered, or is False.
+
+All that there are: a queue may stand between them and llmlog's loggers.
+"""
 
 
 def emit(
@@ -85,17 +94,35 @@ def _has_handler(logger: logging.Logger, level: int) -> bool:
     return False
 
 
-def flush_handlers() -> None:
-    """Flush the handlers that see llmlog's records. Never raises."""
+def flush_handlers(timeout: float | None = None) -> bool:
+    """Flush the handlers that see llmlog's records; with a `timeout` in seconds also have what they keep delivered.
+
+    True, or False where that took longer. Never raises.
+    """
     seen = set()
     for name in (CALLS, EVENTS, HTTP):
         above: logging.Logger | None = logging.getLogger(name)
         while above is not None:
             for handler in above.handlers:
-                if id(handler) not in seen:
+                if id(handler) not in seen and handler not in deliverers:
                     seen.add(id(handler))
                     try:
                         handler.flush()
                     except Exception as error:
                         fault("flushing a handler", error)
             above = above.parent if above.propagate else None
+    return timeout is None or _deliver(timeout)
+
+
+def _deliver(timeout: float) -> bool:
+    deadline = time.monotonic() + timeout
+    done = True
+    for left_to_wait in (False, True):  # all begin, then all are waited for
+        for one in list(deliverers):
+            try:
+                delivered = one.flush(max(0.0, deadline - time.monotonic()) if left_to_wait else 0.0)
+            except Exception as error:
+                fault("flushing a handler", error)
+                delivered = False
+            done = done and (delivered or not left_to_wait)
+    return done

@@ -12,23 +12,19 @@ import os
 import pathlib
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
-from llmlog import records, settings
+from llmlog import locks, records, settings
 from llmlog.context import Context
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.faults import fault
+from llmlog.locks import is_still, lock
 from llmlog.prompts import Prompt
 from llmlog.providers import UNKNOWN
 from llmlog.summary import Ending, Facts, summary
 from llmlog.usage import Usage
-
-try:
-    import fcntl
-except ImportError:  # not a POSIX system: checked() says so
-    fcntl = cast(Any, None)
 
 __all__ = ["ID", "KIND", "SUFFIX", "UNFINISHED", "checked", "line", "lock", "recover", "write"]
 
@@ -69,7 +65,7 @@ def _recover_file(path: pathlib.Path) -> int:
             lock(fd)
         except BlockingIOError:  # its owner lives, or somebody else is recovering it
             return 0
-        if not _is_still(path, fd):  # taken away, or replaced by its owner, since it was opened
+        if not is_still(path, fd):  # taken away, or replaced by its owner, since it was opened
             return 0
         with open(fd, "rb", closefd=False) as reader:
             lost = _left_open(reader)
@@ -82,13 +78,6 @@ def _recover_file(path: pathlib.Path) -> int:
         return len(lost) if path.suffix == SUFFIX else 0
     finally:
         os.close(fd)
-
-
-def _is_still(path: pathlib.Path, fd: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(fd))
-    except FileNotFoundError:
-        return False
 
 
 def _left_open(lines: Iterable[bytes]) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
@@ -181,17 +170,12 @@ def write(fd: int, content: bytes) -> None:
         content = content[os.write(fd, content) :]
 
 
-def lock(fd: int) -> None:
-    """Lock an open file. BlockingIOError where somebody else has it."""
-    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
 def checked(folder: Any) -> pathlib.Path:
     """The journal's folder as a path. UsageTypeError or UsageValueError where it cannot be one."""
     if not isinstance(folder, (str, os.PathLike)):
         raise UsageTypeError(f"a journal's folder is a path, got {shown(folder)}")
     if not os.fspath(folder):
         raise UsageValueError(f"a journal's folder is a path, got {shown(folder)}")
-    if fcntl is None:
+    if not locks.available:
         raise UsageValueError(f"a journal needs file locks, which this system has not (fcntl): {shown(folder)}")
     return pathlib.Path(os.fsdecode(folder)).absolute()

@@ -10,7 +10,18 @@ import logging
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Field", "FIELDS", "STANDARD_ATTRIBUTES", "attribute_name"]
+__all__ = [
+    "ECS_VERSION", "FIELDS", "OTEL_EVENTS", "OTEL_SCHEMA", "SCHEMAS", "STANDARD_ATTRIBUTES", "Field", "attribute_name",
+]  # fmt: skip
+
+SCHEMAS = ("flat", "otel", "ecs")
+"""The vocabularies of the table: llmlog's own names, OpenTelemetry's, the Elastic Common Schema's."""
+OTEL_SCHEMA = "https://opentelemetry.io/schemas/gen-ai-dev/1.42.0-dev"
+"""The version of OpenTelemetry's GenAI conventions whose names these are; it builds on the general ones of 1.44.0."""
+OTEL_EVENTS = {"llm.call": "gen_ai.client.inference.operation.details"}
+"""Our kinds of records that the conventions have a name for."""
+ECS_VERSION = "9.5.0"
+"""The version of the Elastic Common Schema whose names these are."""
 
 Loki = Literal["label", "metadata", "line"]
 
@@ -28,7 +39,7 @@ class Field:
     otel: str
     ecs: str
     loki: Loki
-    """`label`: few values, indexed; `metadata`: ids; `line`: the rest."""
+    """`label`: few values, indexed; `metadata`: ids, a call's figures, what they are grouped by; `line`: the rest."""
     elasticsearch: str
     """The type in the mapping of an index."""
 
@@ -70,7 +81,8 @@ _TABLE = (
         "env", "str", "its environment, such as production", otel="deployment.environment.name",
         ecs="service.environment", loki="label",
     ),
-    _both("error_type", "str", "the exception's qualified name; built-in: without a module", "error.type"),
+    _both("error_type", "str", "the exception's qualified name; built-in: without a module", "error.type",
+          loki="metadata"),
     _field(
         "error_message", "str", "the exception's text", otel="exception.message", ecs="error.message",
         elasticsearch="text",
@@ -83,7 +95,8 @@ _TABLE = (
            elasticsearch="text"),
     _field("truncated", "bool", "true where texts were cut, or fields left out, to keep the line short"),
     # Every record of llmlog
-    _field("event", "str", "the kind of record, such as llm.call", otel="EventName", ecs="event.action"),
+    _field("event", "str", "the kind of record, such as llm.call", otel="EventName", ecs="event.action",
+           loki="metadata"),
     _field("record_id", "str", "unique: the key for deduplication", otel="log.record.uid", ecs="event.id",
            loki="metadata"),
     # The request's context; all but the first are the user's to bind
@@ -91,9 +104,9 @@ _TABLE = (
     _both("user_id", "str", "the user who asked", "user.id", loki="metadata"),
     _field("conversation_id", "str", "the conversation or session", otel="gen_ai.conversation.id",
            loki="metadata"),
-    _field("prompt_name", "str", "the prompt template's name", otel="gen_ai.prompt.name"),
-    _field("prompt_version", "str", "the prompt template's version"),
-    _field("feature", "str", "the feature of the application that asked"),
+    _field("prompt_name", "str", "the prompt template's name", otel="gen_ai.prompt.name", loki="metadata"),
+    _field("prompt_version", "str", "the prompt template's version", loki="metadata"),
+    _field("feature", "str", "the feature of the application that asked", loki="metadata"),
     _field("trace_id", "str", "the trace, as 32 hexadecimal digits", otel="TraceId", ecs="trace.id",
            loki="metadata"),
     _field("span_id", "str", "the span, as 16 hexadecimal digits", otel="SpanId", ecs="span.id",
@@ -101,13 +114,14 @@ _TABLE = (
     # The call
     _field("call_id", "str", "the call: joins feedback, tools and attempts to it", loki="metadata"),
     _field("parent_id", "str", "the logical call that this attempt belongs to", loki="metadata"),
-    _both("operation", "str", "what was asked for, such as chat or embeddings", "gen_ai.operation.name"),
-    _both("provider", "str", "the provider's name", "gen_ai.provider.name"),
-    _both("model", "str", "the model asked for", "gen_ai.request.model"),
-    _both("response_model", "str", "the model that answered", "gen_ai.response.model"),
+    _both("operation", "str", "what was asked for, such as chat or embeddings", "gen_ai.operation.name",
+          loki="metadata"),
+    _both("provider", "str", "the provider's name", "gen_ai.provider.name", loki="metadata"),
+    _both("model", "str", "the model asked for", "gen_ai.request.model", loki="metadata"),
+    _both("response_model", "str", "the model that answered", "gen_ai.response.model", loki="metadata"),
     _both("response_id", "str", "the provider's id of the answer", "gen_ai.response.id", loki="metadata"),
     _field("streamed", "bool", "whether the answer was streamed", otel="gen_ai.request.stream"),
-    _field("attempt", "int", "which attempt of its logical call: 1 is the first"),
+    _field("attempt", "int", "which attempt of its logical call: 1 is the first", loki="metadata"),
     _both("temperature", "float", "the sampling temperature asked for", "gen_ai.request.temperature"),
     _both("max_tokens", "int", "the most tokens to answer with", "gen_ai.request.max_tokens", unit="tokens"),
     _both("top_p", "float", "the nucleus of the sampling asked for", "gen_ai.request.top_p"),
@@ -117,44 +131,47 @@ _TABLE = (
     _both("seed", "int", "the seed asked for", "gen_ai.request.seed"),
     _both("choice_count", "int", "how many choices were asked for, where not one", "gen_ai.request.choice.count"),
     _field("reasoning_effort", "str", "the effort of reasoning asked for"),
-    _both("service_tier", "str", "the tier that the provider served it in", "openai.response.service_tier"),
+    _field("service_tier", "str", "the tier that the provider served it in", otel="openai.response.service_tier"),
     # How it ended
-    _field("outcome", "str", "completed, aborted, incomplete, error, cancelled or lost"),
+    _field("outcome", "str", "completed, aborted, incomplete, error, cancelled or lost", loki="metadata"),
     _field(
         "ended_by", "str",
         "exhausted, close, context_exit, loop_left, garbage_collected, exception, consumer_exception, "
-        "cancellation, client_disconnect, interpreter_exit or recovery",
+        "cancellation, client_disconnect, interpreter_exit or recovery", loki="metadata",
     ),
     _both(
-        "finish_reason", "str | list[str]", "the provider's own word; a list where there are several choices",
-        "gen_ai.response.finish_reasons",
+        "finish_reason", "str | list[str | None]",
+        "the provider's own word; a list where there are several choices, with null for one that was cut short",
+        "gen_ai.response.finish_reasons", loki="metadata",
     ),
     _field("refused", "bool", "true where the model refused"),
     _field("content_filtered", "bool", "true where the provider's filter cut the answer"),
     _both("http_status", "int", "the HTTP status: of a call that failed, of a request's response",
-          "http.response.status_code"),
+          "http.response.status_code", loki="metadata"),
     # Time
     _field("latency_ms", "float", "from the start of the call, or of the request, to its end", unit="ms",
-           ecs="event.duration"),
+           ecs="event.duration", loki="metadata"),
     _field("ttft_ms", "float", "from the start of the call to the first content", unit="ms",
-           otel="gen_ai.response.time_to_first_chunk"),
+           otel="gen_ai.response.time_to_first_chunk", loki="metadata"),
     _field("max_gap_ms", "float", "the longest wait between two chunks", unit="ms"),
     _field("tokens_per_second", "float", "output tokens by the time spent waiting for them after the first",
-           unit="tokens/s"),
+           unit="tokens/s", loki="metadata"),
     _field("wait_ms", "float", "time spent waiting for the provider", unit="ms"),
     _field("consumer_ms", "float", "time in the consumer's hands between two chunks", unit="ms"),
     _field("chunks", "int", "chunks delivered"),
     _field("content_chunks", "int", "chunks delivered that had content"),
     _field("unread_chunks", "int", "chunks that llmlog could not read, delivered all the same"),
     # Tokens and money
-    _both("input_tokens", "int", "input, cached tokens included", "gen_ai.usage.input_tokens", unit="tokens"),
-    _both("output_tokens", "int", "output, reasoning included", "gen_ai.usage.output_tokens", unit="tokens"),
+    _both("input_tokens", "int", "input, cached tokens included", "gen_ai.usage.input_tokens", unit="tokens",
+          loki="metadata"),
+    _both("output_tokens", "int", "output, reasoning included", "gen_ai.usage.output_tokens", unit="tokens",
+          loki="metadata"),
     _field("cache_read_tokens", "int", "input read from the provider's cache", unit="tokens",
-           otel="gen_ai.usage.cache_read.input_tokens"),
+           otel="gen_ai.usage.cache_read.input_tokens", loki="metadata"),
     _field("cache_write_tokens", "int", "input written to the provider's cache", unit="tokens",
            otel="gen_ai.usage.cache_write.input_tokens"),
     _field("reasoning_tokens", "int", "output spent on reasoning", unit="tokens",
-           otel="gen_ai.usage.reasoning.output_tokens"),
+           otel="gen_ai.usage.reasoning.output_tokens", loki="metadata"),
     _field("input_audio_tokens", "int", "input that was audio", unit="tokens"),
     _field("output_audio_tokens", "int", "output that was audio", unit="tokens"),
     _field("input_image_tokens", "int", "input that was images", unit="tokens"),
@@ -166,10 +183,10 @@ _TABLE = (
     _field("output_video_tokens", "int", "output that was video", unit="tokens"),
     _field("web_searches", "int", "searches that the provider made and charges for"),
     _field("total_tokens", "int", "input and output together", unit="tokens"),
-    _field("usage_source", "str", "whose counts these are: provider, estimated or mixed"),
+    _field("usage_source", "str", "whose counts these are: provider, estimated or mixed", loki="metadata"),
     _field("usage_extrapolated", "bool",
            "true where not all of a text was kept to be counted, and the rest follows from its length"),
-    _field("cost_usd", "float", "the price of the call; absent where it is not known", unit="USD"),
+    _field("cost_usd", "float", "the price of the call; absent where it is not known", unit="USD", loki="metadata"),
     _field("cost_source", "str", "the price table's name and version"),
     _field("cost_partial", "bool", "true where the cost is a lower bound"),
     _field("inference_geo", "str", "where the provider ran the model, where its price depends on it"),
@@ -215,6 +232,14 @@ _TABLE = (
     _field("threads", "int", "its threads", otel="process.thread.count"),
     _field("open_files", "int", "its open files and sockets", otel="process.unix.file_descriptor.count"),
     _field("open_calls", "int", "LLM calls that have no end yet, streams that are held among them"),
+    # What became of records on their way to a backend (llm.delivery)
+    _field("backend", "str", "the kind of backend that does not have these records"),
+    _field("destination", "str", "its address, and what else tells it from others"),
+    _field("dropped_records", "int", "records that were dropped where the spool, or the disk, was full"),
+    _field("refused_records", "int", "records that the backend refused, put aside in a file"),
+    _field("torn_records", "int", "records of which a process that was killed left only a part"),
+    _field("spool_bytes", "int", "what the spool's files hold", unit="bytes"),
+    _field("outage_ms", "float", "how long the backend took no records", unit="ms"),
     # What was said
     _field("prompt_length", "int", "length of the prompt", unit="characters"),
     _field("response_length", "int", "length of the visible answer, a refusal included", unit="characters"),

@@ -259,8 +259,13 @@ def _ms(seconds: float) -> float:
 
 
 def _finish_reason(answer: Answer) -> Any:
-    reasons = [answer.finish_reasons[choice] for choice in sorted(answer.finish_reasons)]
-    return reasons[0] if len(reasons) == 1 else reasons or None
+    """The provider's word; a list where there are several choices, with None in the place of one that was cut short."""
+    ended = answer.finish_reasons
+    if not ended:
+        return None
+    choices = {*ended, *(choice for choice, text in answer.texts.items() if text)}
+    reasons = [ended.get(choice) for choice in sorted(choices)]
+    return reasons[0] if len(reasons) == 1 else reasons
 
 
 def _error(error: BaseException | None, answer: Answer) -> dict[str, Any]:

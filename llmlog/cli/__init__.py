@@ -21,7 +21,7 @@ except ModuleNotFoundError as error:
     raise SystemExit(2) from None
 
 from llmlog._version import __version__
-from llmlog.cli import reconcile, recost, recover, redact
+from llmlog.cli import reconcile, recost, recover, redact, setup
 
 __all__ = ["app", "main"]
 
@@ -32,6 +32,7 @@ app.command("recost")(recost.command)
 app.command("reconcile")(reconcile.command)
 app.command("recover")(recover.command)
 app.command("redact")(redact.command)
+app.add_typer(setup.app, name="setup")
 
 
 def main() -> None:

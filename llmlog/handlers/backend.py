@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 __all__ = ["Backend", "Entry", "Outcome"]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One record on its way."""
+class Entry(NamedTuple):
+    """One record on its way. A tuple, since one is made for every record: `entry._replace(...)` mends it."""
 
     stamp: int
     """Its time in nanoseconds since the epoch; no two records of a process have the same."""

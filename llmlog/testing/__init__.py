@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llmlog.testing.anthropic import anthropic_answer, anthropic_error, anthropic_events
+    from llmlog.testing.backends import FakeBackend
     from llmlog.testing.canaries import Canaries, Found
     from llmlog.testing.captured import ABSENT, Captured, assert_one_summary, capture
     from llmlog.testing.chains import Chain
@@ -28,12 +29,15 @@ if TYPE_CHECKING:
     from llmlog.testing.openai import openai_answer, openai_error, openai_events
     from llmlog.testing.scripts import Script, ToolCall
     from llmlog.testing.servers import Request, ScriptedServer, serve
+    from llmlog.testing.transports import FakeTransport
 
 __all__ = [
     # captured summaries
     "ABSENT", "Captured", "assert_one_summary", "capture",
     # time
     "FakeClock",
+    # where records are sent to
+    "FakeBackend",
     # personal data and secrets that are to get out nowhere
     "Canaries", "Found",
     # scripts, and their wire forms
@@ -42,10 +46,13 @@ __all__ = [
     "openai_answer", "openai_error", "openai_events",
     # a server that plays them, and the check of the whole chain
     "Chain", "Request", "ScriptedServer", "serve",
+    # what stands in for the network between a handler and its backend
+    "FakeTransport",
 ]  # fmt: skip
 
 _HOMES = {
     "anthropic": ("anthropic_answer", "anthropic_error", "anthropic_events"),
+    "backends": ("FakeBackend",),
     "canaries": ("Canaries", "Found"),
     "captured": ("ABSENT", "Captured", "assert_one_summary", "capture"),
     "chains": ("Chain",),
@@ -53,6 +60,7 @@ _HOMES = {
     "openai": ("openai_answer", "openai_error", "openai_events"),
     "scripts": ("Script", "ToolCall"),
     "servers": ("Request", "ScriptedServer", "serve"),
+    "transports": ("FakeTransport",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -12,12 +12,14 @@ from typing import Any
 
 import orjson
 import pytest
+from ecs_types import problems
 from hypothesis import given
 from hypothesis import strategies as st
 
 from llmlog import faults
 from llmlog.formatters import ConsoleFormatter, JSONFormatter
 from llmlog.plain import plain, text_of
+from llmlog.semconv import FIELDS, STANDARD_ATTRIBUTES
 
 ARMED: list[bool] = []
 """Not empty while llmlog is at work: Hypothesis cannot live with an object that has no class."""
@@ -203,10 +205,15 @@ FORMATTERS = [
     JSONFormatter(constants={"service": "shop"}, max_bytes=512),
     JSONFormatter("%(asctime)s %(levelname)s %(message)s", rename_fields={"message": "@m"}, timestamp=True),
     JSONFormatter(json_ensure_ascii=False, exc_info_as_array=True, reserved_attrs=[], max_bytes=2048),
+    JSONFormatter(schema="otel", constants={"service": "shop", "region": "eu"}),
+    JSONFormatter(schema="otel", constants={"service": "shop", "region": "eu"}, max_bytes=512),
+    JSONFormatter(schema="ecs", constants={"service": "shop", "region": "eu"}),
+    JSONFormatter(schema="ecs", constants={"service": "shop", "region": "eu"}, max_bytes=512),
 ]
+IDS = ["flat", "512 bytes", "renamed", "nothing reserved", "otel", "otel 512", "ecs", "ecs 512"]
 
 
-@pytest.mark.parametrize("formatter", FORMATTERS, ids=["flat", "512 bytes", "renamed", "nothing reserved"])
+@pytest.mark.parametrize("formatter", FORMATTERS, ids=IDS)
 @given(made=records())
 def test_any_record_is_one_line_of_json(formatter: JSONFormatter, made: logging.LogRecord) -> None:
     """Whatever message, arguments, exception and extras are; and none of it is a fault of ours."""
@@ -215,6 +222,42 @@ def test_any_record_is_one_line_of_json(formatter: JSONFormatter, made: logging.
     check(line)
     assert len(line.encode()) <= formatter._max_bytes
     assert faults.counts() == before
+
+
+dotted = st.lists(
+    st.sampled_from(["a", "b", "http", "request", "error", "type", "gen_ai", "usage", " ", ""]), max_size=4
+)
+own_names = dotted.map(".".join) | st.sampled_from([*FIELDS, *(field.ecs for field in FIELDS.values())]) | texts
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(own_names, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize("max_bytes", [None, 700])
+@given(made=records(), more=st.dictionaries(own_names, json_values | values, max_size=8))
+def test_any_record_is_a_valid_ecs_document(
+    max_bytes: int | None, made: logging.LogRecord, more: dict[str, Any]
+) -> None:
+    """Each field has the type that ECS or our mapping gives it, and no name is both a value and an object."""
+    made.__dict__.update({name: value for name, value in more.items() if name not in STANDARD_ATTRIBUTES})
+    line = armed(JSONFormatter(schema="ecs", constants={"service": "shop"}, max_bytes=max_bytes).format, made)
+    assert problems(json.loads(line)) == []
+
+
+@given(made=records(), more=st.dictionaries(own_names, json_values | values, max_size=8))
+def test_any_record_fits_the_log_data_model(made: logging.LogRecord, more: dict[str, Any]) -> None:
+    """The places at the top have their types, ids their form, and no attribute stands above another's name."""
+    made.__dict__.update({name: value for name, value in more.items() if name not in STANDARD_ATTRIBUTES})
+    line = json.loads(armed(JSONFormatter(schema="otel").format, made))
+    assert {"Timestamp", "SeverityText", "SeverityNumber", "Body", "InstrumentationScope", "Attributes"} <= line.keys()
+    assert 0 <= line["SeverityNumber"] <= 24
+    assert all(type(line.get(name, "")) is str for name in ("Timestamp", "SeverityText", "Body", "EventName"))
+    assert len(line.get("TraceId", "0" * 32)) == 32
+    assert len(line.get("SpanId", "0" * 16)) == 16
+    names = line["Attributes"]
+    assert [(name, other) for name in names for other in names if name and other.startswith(f"{name}.")] == []
 
 
 @given(made=records())

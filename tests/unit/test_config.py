@@ -9,13 +9,14 @@ import logging.handlers
 import pathlib
 import queue
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from conftest import answer
+from conftest import answer, sdk
 
 import llmlog
 from llmlog import redaction, settings
@@ -157,6 +158,94 @@ def test_handlers_by_what_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
+    ("schema", "names"),
+    [
+        ("flat", {"message", "service", "request_id", "error_type"}),
+        ("otel", {"Body", "Resource", "Attributes"}),
+        ("ecs", {"message", "service.name", "llmlog.request_id", "error.type"}),
+    ],
+)
+def test_the_schema_is_chosen(tmp_path: pathlib.Path, schema: str, names: set[str]) -> None:
+    """The lines of the file have the names of the chosen vocabulary, and nothing personal in any."""
+    file = tmp_path / "llm.jsonl"
+    logging.config.dictConfig(llmlog.dict_config(file=file, service="shop", schema=schema))
+    work()
+    assert names <= lines(file)[1].keys()
+    assert PERSONAL not in file.read_text()
+
+
+def test_backends_by_url_or_by_their_arguments(tmp_path: pathlib.Path) -> None:
+    """A URL is enough; a mapping has any argument of the handler. Service and env are labels in Loki, and few."""
+    made = llmlog.dict_config(loki="http://loki:3100", elasticsearch=["http://a:9200", "http://b:9200"], service="shop")
+    assert list(made["handlers"]) == ["llmlog_loki", "llmlog_elasticsearch"] == made["root"]["handlers"]
+    assert made["handlers"]["llmlog_loki"]["labels"] == {"service": "shop"}
+    options = {"url": "http://loki:3100", "labels": {"team": "a", "env": "x"}, "spool": tmp_path, "tenant": "t"}
+    made = llmlog.dict_config(loki=options, elasticsearch="http://a:9200", env="prod", console=True, file="f")
+    assert json.loads(json.dumps(made)) == made
+    loki = made["handlers"]["llmlog_loki"]
+    assert (loki["labels"], loki["spool"], loki["tenant"]) == ({"team": "a", "env": "x"}, str(tmp_path), "t")
+    assert len(made["handlers"]) == 4
+    assert all(handler["filters"] for handler in made["handlers"].values())
+
+
+def test_backends_from_dict_config(tmp_path: pathlib.Path) -> None:
+    """What dict_config() returns sets up the handlers, and their records are redacted before they are spooled."""
+    options = {"spool": str(tmp_path), "timeout": 0.5, "batch_seconds": 3600}
+    url = f"http://127.0.0.1:{free_port()}"
+    logging.config.dictConfig(
+        llmlog.dict_config(
+            loki={"url": url, **options}, elasticsearch={"url": url, "index": "llmlog-%Y.%m.%d", **options}, service="s"
+        )
+    )
+    logging.getLogger("app").info("from %s", PERSONAL)
+    spooled = [file.read_text() for file in tmp_path.rglob("*") if file.is_file()]
+    assert sum("from <EMAIL>" in text for text in spooled) == 2
+    assert not any(PERSONAL in text for text in spooled)
+
+
+def test_otlp(tmp_path: pathlib.Path) -> None:
+    """A URL, arguments, or as the environment says; OpenTelemetry's names whatever the schema, and nothing personal."""
+    made = llmlog.dict_config(otlp="http://c:4318", service="shop", env="prod", schema="ecs")["handlers"]["llmlog_otlp"]
+    assert (made["endpoint"], made["service"], made["env"]) == ("http://c:4318", "shop", "prod")
+    assert "formatter" not in made
+    assert llmlog.dict_config(otlp=True)["handlers"]["llmlog_otlp"]["endpoint"] is None
+    assert list(llmlog.dict_config(otlp=False)["handlers"]) == ["llmlog_console"]
+    assert llmlog.dict_config(otlp={"spool": tmp_path})["handlers"]["llmlog_otlp"]["spool"] == str(tmp_path)
+    sdk("opentelemetry.exporter.otlp.proto.http._log_exporter")
+    options = {"endpoint": f"http://127.0.0.1:{free_port()}", "spool": tmp_path, "timeout": 0.5, "batch_seconds": 3600}
+    logging.config.dictConfig(llmlog.dict_config(otlp=options, service="shop"))
+    logging.getLogger("app").info("from %s", PERSONAL)
+    spooled = "".join(file.read_text() for file in tmp_path.rglob("*") if file.is_file())
+    assert '"Body":"from <EMAIL>"' in spooled
+    assert '"service.name":"shop"' in spooled
+    assert PERSONAL not in spooled
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"loki": {"token": "secret"}}, ValueError),
+        ({"loki": 5}, TypeError),
+        ({"elasticsearch": {"url": "http://a", "class": "b"}}, ValueError),
+        ({"elasticsearch": b"http://a"}, TypeError),
+        ({"otlp": 5}, TypeError),
+        ({"otlp": {"formatter": "a"}}, ValueError),
+    ],
+)
+def test_dict_config_refuses_backends(options: dict[str, Any], error: type[Exception]) -> None:
+    """The name of what is wrong is in the message, and nothing that may be a secret."""
+    with pytest.raises(error, match=next(iter(options))) as raised:
+        llmlog.dict_config(**options)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
     ("options", "error"),
     [
         ({"file": 5}, TypeError),
@@ -166,6 +255,7 @@ def test_handlers_by_what_is_asked_for() -> None:
         ({"level": "LOUD"}, ValueError),
         ({"level": 1.5}, TypeError),
         ({"schema": "xml"}, ValueError),
+        ({"schema": ["ecs"]}, ValueError),
         ({"redact": 3}, TypeError),
         ({"console": 1}, ValueError),
     ],

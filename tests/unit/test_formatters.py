@@ -184,7 +184,7 @@ class TestFlat:
         for twin in (copy.deepcopy(formatter), pickle.loads(pickle.dumps(formatter))):
             assert twin.format(record(a=1)) == formatter.format(record(a=1))
 
-    @pytest.mark.parametrize("schema", ["ecs ", "otel", None, ["flat"]])
+    @pytest.mark.parametrize("schema", ["ecs ", "OTel", None, ["flat"]])
     def test_an_unknown_schema_is_refused(self, schema: Any) -> None:
         """The error names the value and what is possible."""
         with pytest.raises(UsageValueError, match="'flat'") as error:
@@ -418,8 +418,9 @@ class TestTotal:
     ) -> None:
         """Should the library itself be broken, what is certain is written."""
         counted: list[str] = []
-        monkeypatch.setattr("llmlog.formatters.fault", lambda where, error: counted.append(where))
-        monkeypatch.setattr("llmlog.formatters._message_and_extras", lambda record: 1 / 0)
+        for module in ("json", "console"):
+            monkeypatch.setattr(f"llmlog.formatters.{module}.fault", lambda where, error: counted.append(where))
+        monkeypatch.setattr("llmlog.formatters.contents.message_and_extras", lambda record: 1 / 0)
         made = record("hello \ud800")
         assert flat(made)["message"] == "hello \\ud800"
         assert "hello" in ConsoleFormatter().format(made)

@@ -15,9 +15,9 @@ ROOT = pathlib.Path(llmlog.__file__).parent
 
 # A module imports only what stands above it, or an earlier sibling of its own folder.
 LAYERS = [
-    "_version", "exceptions", "faults", "settings", "semconv", "usage", "plain", "request_state", "context", "scopes",
-    "propagation", "images", "encodings", "declarations", "tokens", "rates", "price_tables", "costs", "answers",
-    "providers.base", "providers.openai", "providers.responses",
+    "_version", "exceptions", "faults", "locks", "settings", "semconv", "usage", "plain", "request_state", "context",
+    "scopes", "propagation", "images", "encodings", "declarations", "tokens", "rates", "price_tables", "costs",
+    "answers", "providers.base", "providers.openai", "providers.responses",
     "providers.completions", "providers.embeddings", "providers.transcription", "providers.anthropic",
     "providers.google", "providers.google_embeddings", "providers.interactions", "providers.cohere",
     "providers.cohere_v1", "providers.cohere_embeddings", "providers.mistral", "providers.ollama",
@@ -29,16 +29,20 @@ LAYERS = [
     "redaction", "worker", "records",
     "prompts", "captures", "figures", "summary", "recovery", "journal", "budgets", "lifecycle", "calls", "drivers",
     "streams", "clients.sending", "clients.bodies", "clients.stainless", "clients.anthropic", "clients.bedrock",
-    "clients.google", "clients.openai", "clients", "events", "metrics", "config", "filters", "formatters",
-    "executors",
+    "clients.google", "clients.openai", "clients", "events", "metrics", "config", "filters",
+    "formatters.contents", "formatters.fitting", "formatters.names", "formatters.flat", "formatters.otel",
+    "formatters.ecs", "formatters.json", "formatters.console", "formatters", "executors",
     "integrations.structlog", "integrations.httpx", "integrations.requests", "integrations.aiohttp",
     "integrations.celery", "integrations",
-    "handlers.backend", "handlers.jsonlines", "handlers",
+    "handlers.backend", "handlers.segments", "handlers.spool", "handlers.dead_letters", "handlers.shipping",
+    "handlers.shipped", "handlers.jsonlines", "handlers.transport", "handlers.mending", "handlers.loki_refusals",
+    "handlers.loki", "handlers.elasticsearch", "handlers.elasticsearch_setup", "handlers.otlp", "handlers",
     "middleware.edges", "middleware.requests", "middleware.routes", "middleware.asgi", "middleware.wsgi", "middleware",
     "testing.scripts", "testing.wire", "testing.openai", "testing.anthropic", "testing.chains", "testing.answering",
-    "testing.servers", "testing.captured", "testing.canaries", "testing.clocks", "testing.plugin", "testing",
+    "testing.servers", "testing.captured", "testing.canaries", "testing.clocks",
+    "testing.backends", "testing.transports", "testing.plugin", "testing",
     "usage_exports", "reconciliation", "cli.terminal", "cli.objects", "cli.lines", "cli.files", "cli.runs",
-    "cli.calls", "cli.recost", "cli.reconcile", "cli.recover", "cli.redact", "cli", "__main__",
+    "cli.calls", "cli.recost", "cli.reconcile", "cli.recover", "cli.redact", "cli.setup", "cli", "__main__",
 ]  # fmt: skip
 DOORS = {
     ("calls", "streams"),  # Call.stream() is the door to the drivers that stand on it
@@ -133,6 +137,7 @@ def test_import_touches_no_logger_and_starts_no_thread() -> None:
 @pytest.mark.parametrize(
     "path", ["llmlog.formatters.JSONFormatter", "llmlog.formatters.ConsoleFormatter", "llmlog.filters.ContextFilter",
              "llmlog.filters.RedactFilter", "llmlog.filters.Options", "llmlog.handlers.JSONLinesHandler",
+             "llmlog.handlers.LokiHandler", "llmlog.handlers.ElasticsearchHandler", "llmlog.handlers.OTLPHandler",
              "llmlog.middleware.ASGIMiddleware", "llmlog.middleware.WSGIMiddleware"],
 )  # fmt: skip
 def test_dotted_paths(path: str) -> None:

@@ -3,7 +3,9 @@
 import ast
 import dataclasses
 import logging
+import pathlib
 import re
+import runpy
 
 import pytest
 
@@ -114,6 +116,15 @@ HTTP = [
     "messages_in",
     "messages_out",
 ]
+DELIVERY = [
+    "backend",
+    "destination",
+    "dropped_records",
+    "refused_records",
+    "torn_records",
+    "spool_bytes",
+    "outage_ms",
+]
 BASE = [
     "timestamp",
     "level",
@@ -130,8 +141,8 @@ BASE = [
 
 
 def test_every_documented_field_is_in_the_table() -> None:
-    """The fields of the summary record, of a request's, of a budget's and of every line each have their row."""
-    assert {*SUMMARY, *HTTP, *BUDGET, *BASE} <= FIELDS.keys()
+    """The fields of a call's record, a request's, a budget's, a delivery's and of every line each have their row."""
+    assert {*SUMMARY, *HTTP, *BUDGET, *DELIVERY, *BASE} <= FIELDS.keys()
 
 
 def test_a_field_is_found_under_its_own_name() -> None:
@@ -189,3 +200,16 @@ def test_a_taken_name_gets_an_underscore(name: str) -> None:
 def test_no_field_of_the_summary_needs_another_name() -> None:
     """llmlog's own fields are plain attributes of the record under their documented names."""
     assert [attribute_name(name) for name in SUMMARY] == SUMMARY
+
+
+def test_the_page_of_fields_is_the_tables() -> None:
+    """docs/fields.md is what `python docs/fields.py` writes: no field is missing, no spelling out of date."""
+    docs = pathlib.Path(__file__).parents[2] / "docs"
+    assert (docs / "fields.md").read_text(encoding="utf-8") == runpy.run_path(str(docs / "fields.py"))["page"]()
+
+
+def test_the_conventions_own_names_are_of_one_vocabulary() -> None:
+    """A field without a name elsewhere is llmlog's there, under its own name."""
+    for field in FIELDS.values():
+        for spelling in (field.otel, field.ecs):
+            assert not spelling.startswith("llmlog.") or spelling == f"llmlog.{field.name}"

@@ -1,0 +1,505 @@
+"""From a spool to its backend: batches, retries, what is refused; the spool's position moves when all is settled.
+
+`Shipper.step()` does one thing and says how long to wait for the next one. A thread does it over and over, or the
+one that flushes where no thread can be started.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+import weakref
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llmlog import records
+from llmlog.context import new_id
+from llmlog.faults import fault, notice
+from llmlog.handlers.backend import Backend, Entry, Outcome
+from llmlog.handlers.dead_letters import DeadLetters
+from llmlog.handlers.segments import Segment, offset_of
+from llmlog.handlers.spool import Spool
+
+__all__ = ["DELIVERY", "Shipper", "is_reporting", "is_shipping"]
+
+DELIVERY = "llmlog.delivery"
+"""The logger of the records about what became of other records."""
+
+_LOOK_EVERY = 5.0  # seconds between two looks for segments that others have left behind
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+_DENIED_PAUSE = 60.0
+_LONGEST_ASKED = 3600.0
+_REPORT_EVERY = 60.0
+_MENDINGS = 4  # of one entry, then it is put aside whatever the backend says
+
+_here = threading.local()
+
+
+def is_shipping() -> bool:
+    """Whether this thread is sending just now: what is logged then is the transport's, and would go round for ever."""
+    return getattr(_here, "shipping", False)
+
+
+def is_reporting() -> bool:
+    """Whether this thread is logging what became of records: it must not wait for room that it makes itself."""
+    return getattr(_here, "reporting", False)
+
+
+class Shipper:
+    """Sends what is in `spool` to `backend`, in batches: of so many records, so many bytes, or after so many seconds.
+
+    `clock` is in seconds, `chance` between 0 and 1: for tests.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        backend: Backend,
+        dead_letters: DeadLetters,
+        *,
+        batch_records: int = 2_000,
+        batch_bytes: int = 1 << 20,
+        batch_seconds: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._spool = spool
+        self._backend = backend
+        self._dead_letters = dead_letters
+        self._batch_records = batch_records
+        self._batch_bytes = batch_bytes
+        self._batch_seconds = batch_seconds
+        self._clock = clock
+        self._chance = chance
+        self._mean_line = 512.0  # bytes, for reading no more than a batch needs
+        self._segment: Segment | None = None  # whose entries are being sent
+        self._end = 0  # of the batch, in the segment
+        self._parts: deque[list[Entry]] = deque()  # what is left of the batch, each to be sent at once
+        self._mendings: Counter[str] = Counter()
+        self._waiting_since: float | None = None  # since when there is something, but less than a batch
+        self._look_at = 0.0
+        self._not_before = 0.0
+        self._attempts = 0
+        self._asked_to_wait = False
+        self._failed_at: float | None = None
+        self._outage_ms: float | None = None  # of the one that is over, and not reported yet
+        self._reported_at = -_REPORT_EVERY
+        self._told = (0, 0, 0)  # what the last delivery record said
+        self.refused = 0
+        """How many records were put aside."""
+        self.failures = 0
+        """How many sendings have failed."""
+        self.looks = 0
+        """How often nothing was found that others have left behind."""
+        self._turn = threading.Lock()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._stopped = self._has_let_go = False
+        self._is_new_process = False
+        _shippers.add(self)
+
+    @property
+    def is_out(self) -> bool:
+        """Whether the backend did not take the last thing that was sent to it."""
+        return self._failed_at is not None
+
+    # One step
+
+    def step(self) -> float | None:
+        """Send one batch, or a part of one, if it is time: seconds until the next step; None: nothing is left to do."""
+        now = self._clock()
+        if now < self._not_before:
+            return self._not_before - now
+        try:
+            _here.shipping = True
+            if self._is_new_process:
+                self._is_new_process = False
+                self._backend.close()  # its connections are the parent's
+            if not self._parts:
+                wait = self._load(now)
+                if wait is None or wait > 0:
+                    return wait
+            self._send(self._parts.popleft())
+        except Exception as error:
+            fault("sending records", error)
+            self._failed(self._clock())
+        finally:
+            _here.shipping = False
+        self._report()
+        return max(0.0, self._not_before - self._clock())
+
+    def _load(self, now: float) -> float | None:
+        """Read the next batch: 0 where there is one, or how long to wait for one."""
+        while True:
+            look = now >= self._look_at
+            segment = self._spool.pick(look=look)
+            is_own = segment is None or self._spool.is_active(segment)
+            if look and is_own:
+                self._look_at = now + _LOOK_EVERY
+                self.looks += 1
+            if segment is None:
+                self._waiting_since = None
+                if self._spool.wake_when(1, 1):
+                    return None
+                continue  # one came just now
+            size = segment.size
+            if segment.position >= size:
+                if is_own and self._spool.is_active(segment):
+                    self._waiting_since = None
+                    if self._spool.wake_when(segment.records + 1, size + 1):
+                        return None
+                else:
+                    self._finish(segment)
+                continue
+            if is_own and (wait := self._fuller(segment, size, now)):
+                return wait
+            self._waiting_since = None
+            if self._read(segment):
+                return 0.0
+
+    def _fuller(self, segment: Segment, size: int, now: float) -> float:
+        """How long to wait for a fuller batch; 0: it is full, or old enough."""
+        missing = self._batch_bytes - (size - segment.position)
+        if missing <= 0 or segment.records - segment.taken >= self._batch_records or self._spool.is_pressed:
+            return 0.0
+        if self._waiting_since is None:
+            self._waiting_since = now
+        wait = self._waiting_since + self._batch_seconds - now
+        if wait <= 0:
+            return 0.0
+        waits = self._spool.wake_when(segment.taken + self._batch_records, segment.position + self._batch_bytes)
+        return wait if waits else 0.0
+
+    def _read(self, segment: Segment) -> bool:
+        nbytes = min(self._batch_bytes, int(self._mean_line * self._batch_records) + 4096)
+        entries, self._end, torn = segment.read(self._batch_records, nbytes)
+        self._spool.torn += torn
+        if not entries:
+            self._settle(segment, self._end)
+            return False
+        segment.taken += len(entries)
+        self._mean_line = (self._end - segment.position) / len(entries)
+        self._segment = segment
+        self._parts.append(entries)
+        return True
+
+    def _send(self, part: list[Entry]) -> None:
+        try:
+            outcome = self._backend.send(part)
+            self._take(part, outcome)
+        except OSError:  # TimeoutError is one
+            self._parts.appendleft(part)
+            self._failed(self._clock())
+        except BaseException:
+            self._parts.appendleft(part)
+            raise
+        else:
+            if not self._parts:
+                self._mendings.clear()
+            self._advance()
+
+    def _take(self, part: list[Entry], outcome: Outcome) -> None:
+        """Do what the backend's answer asks for. Where this raises, `part` is sent again as a whole."""
+        now = self._clock()
+        if outcome.denied:
+            notice(
+                f"denied by {self._backend.name} {self._backend.destination}",
+                f"{self._backend.name} at {self._backend.destination} refuses the credentials ({outcome.denied}); "
+                "records are kept in the spool until it takes them",
+            )
+            self._parts.appendleft(part)
+            self._failed(now, outcome.pause, denied=True)
+            return
+        refused: Sequence[tuple[Entry, str]] = outcome.refused
+        if outcome.split:
+            if len(part) > 1:
+                half = len(part) // 2
+                self._parts.extendleft((part[half:], part[:half]))
+                self._recovered(now)
+                self._asked(now, outcome.pause)
+                return
+            refused = ((part[0], outcome.split),)
+        again, mended = list(outcome.again), []
+        for entry, reason in refused:
+            if (form := self._mended(entry, reason)) is not None:
+                mended.append(form)
+            elif not self._put_aside(entry, reason):
+                again.append(entry)
+        if mended:
+            self._parts.appendleft(mended)
+        if again:
+            self._parts.appendleft(again)
+            if len(again) < len(part):  # it takes some: no outage
+                self._attempts = 0
+            self._failed(now, outcome.pause)
+        else:
+            self._recovered(now)
+            self._asked(now, outcome.pause)
+
+    def _mended(self, entry: Entry, reason: str) -> Entry | None:
+        self._mendings[entry.key] += 1
+        if self._mendings[entry.key] > _MENDINGS:
+            return None
+        try:
+            mended = self._backend.mended(entry, reason)
+        except Exception as error:
+            fault("mending a record", error)
+            return None
+        return mended if mended is None or mended.key == entry.key else mended._replace(key=entry.key)
+
+    def _put_aside(self, entry: Entry, reason: str) -> bool:
+        """False where it cannot be: the disk is full, say, and it has to stay in the spool."""
+        backend = f"{self._backend.name} at {self._backend.destination}"
+        try:
+            kept = self._dead_letters.add(entry, reason)
+        except OSError as error:
+            notice(f"putting aside for {backend}", f"{backend} refuses a record, and it cannot be put aside ({error})")
+            return False
+        if kept:
+            self.refused += 1
+            notice(
+                f"refused by {backend}",
+                f"{backend} refuses a record ({reason}); it is kept in {self._dead_letters.path}, as later ones are",
+            )
+        else:
+            self._spool.dropped += 1
+        return True
+
+    def _advance(self) -> None:
+        """Move the segment's position past what is settled."""
+        segment = self._segment
+        if segment is None:
+            return
+        position = min((offset_of(entry) for part in self._parts for entry in part), default=self._end)
+        if position > segment.position:
+            self._settle(segment, position)
+        if not self._parts:
+            self._segment = None
+            if position >= segment.size and not self._spool.is_active(segment):
+                self._finish(segment)
+
+    def _settle(self, segment: Segment, position: int) -> None:
+        if position >= segment.size and not self._spool.is_active(segment):
+            segment.position = position  # it is about to be removed
+            return
+        try:
+            segment.settle(position)
+        except OSError as error:
+            notice(
+                f"settling in {self._spool.folder}",
+                f"how far the spool was sent cannot be noted in {self._spool.folder} ({error}); "
+                "after a restart some records are sent again, under the same keys",
+            )
+
+    def _finish(self, segment: Segment) -> None:
+        if self._spool.finish(segment):
+            with self._changed:
+                self._changed.notify_all()
+
+    # Outages
+
+    def _failed(self, now: float, pause: float | None = None, *, denied: bool = False) -> None:
+        """Wait, each time longer, by chance, so that many processes do not come back at once."""
+        self.failures += 1
+        if self._failed_at is None:
+            self._failed_at = now
+        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(self._attempts, 16))
+        self._attempts += 1
+        self._asked_to_wait = False
+        wait = _DENIED_PAUSE * (0.5 + self._chance() / 2) if denied else longest * self._chance()
+        self._not_before = now + wait
+        self._asked(now, pause)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _asked(self, now: float, pause: float | None) -> None:
+        if pause is not None and pause > 0:
+            self._asked_to_wait = True
+            self._not_before = max(self._not_before, now + min(pause, _LONGEST_ASKED))
+
+    def _recovered(self, now: float) -> None:
+        self._attempts = 0
+        self._asked_to_wait = False
+        if self._failed_at is not None:
+            self._outage_ms = (now - self._failed_at) * 1000
+            self._failed_at = None
+            self._reported_at = -_REPORT_EVERY + now
+
+    def _report(self) -> None:
+        """Once the backend takes records: a record of those that it will not see, if there are any."""
+        now = self._clock()
+        spool = self._spool
+        counts = (spool.dropped, spool.torn, self.refused)
+        if counts == self._told or self._failed_at is not None or now - self._reported_at < _REPORT_EVERY:
+            return
+        dropped, torn, refused = (count - told for count, told in zip(counts, self._told, strict=True))
+        self._told, self._reported_at = counts, now
+        fields: dict[str, Any] = {"event": "llm.delivery", "record_id": new_id(), "backend": self._backend.name,
+                                  "destination": self._backend.destination, "dropped_records": dropped,
+                                  "refused_records": refused, "torn_records": torn,
+                                  "spool_bytes": spool.nbytes()}  # fmt: skip
+        if self._outage_ms is not None:
+            fields["outage_ms"], self._outage_ms = round(self._outage_ms, 3), None
+        lost = [
+            f"{count} {what}" for count, what in ((dropped, "dropped"), (refused, "refused"), (torn, "torn")) if count
+        ]
+        message = f"records that {self._backend.name} does not have: {', '.join(lost)}"
+        _here.reporting = True
+        try:
+            records.emit(DELIVERY, logging.WARNING, message, fields)
+        finally:
+            _here.reporting = False
+
+    # The thread, and those who wait for it
+
+    def ready(self) -> None:
+        """Make sure that the thread runs. Cheap when it does."""
+        if self._thread is None and not self._stopped:
+            self._start()
+
+    def _start(self) -> None:
+        with self._changed:
+            if self._thread is not None or self._stopped:
+                return
+            name = f"llmlog-{self._backend.name}"
+            self._thread = threading.Thread(
+                target=_run, args=(weakref.ref(self), self._spool.wake), name=name, daemon=True
+            )
+            try:
+                self._thread.start()
+            except RuntimeError:  # the interpreter exits, or the system has no thread left: flush() does it
+                self._thread = None
+
+    def turn(self, timeout: float = -1) -> float | None:
+        """A step, when no other thread is at one; 0 where that took longer than `timeout`."""
+        if not self._turn.acquire(timeout=timeout):
+            return 0.0
+        try:
+            return self.step()
+        finally:
+            self._turn.release()
+            with self._changed:
+                self._changed.notify_all()
+
+    def flush(self, timeout: float, *, patient: bool = True) -> bool:
+        """Send all that was appended so far: True, or False where it was not taken in `timeout` seconds.
+
+        Not `patient`: nor is it tried again after a failure. When it was stopped, nothing is sent any more.
+        """
+        if self._stopped:
+            return not self._spool.left()
+        if self._thread is threading.current_thread() or is_shipping():  # it would wait for itself
+            return False
+        deadline = time.monotonic() + timeout
+        self._spool.seal()
+        looks, failures = self.looks, self.failures
+        self._look_at = 0.0
+        if not self._asked_to_wait:
+            self._not_before = 0.0
+        self.ready()
+        while True:
+            if self.looks > looks and not self._spool.left():
+                return True
+            left = deadline - time.monotonic()
+            if left <= 0 or not (patient or (self.failures == failures and self._may_send())):
+                return False
+            thread = self._thread
+            if thread is not None and thread.is_alive():
+                self._spool.wake.set()
+                with self._changed:
+                    self._changed.wait(min(left, 0.05))
+            else:
+                wait = self.turn(left)
+                if wait is None:
+                    wait = 0.05  # another process has taken a segment over: see when it is gone
+                if wait and (self.looks == looks or self._spool.left()):
+                    self._spool.wake.wait(min(wait, max(0.0, deadline - time.monotonic())))
+                    self._spool.wake.clear()
+
+    def _may_send(self) -> bool:
+        return not self._asked_to_wait or self._clock() >= self._not_before
+
+    def stop(self, timeout: float) -> None:
+        """Have the thread end, and let go of what it is sending: it stays in the spool."""
+        self._stopped = True
+        self._spool.wake.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout)
+        if self._turn.acquire(timeout=timeout):
+            try:
+                self.let_go()
+            finally:
+                self._turn.release()
+
+    def untold(self) -> int:
+        """How many dropped records no delivery record has told of."""
+        return self._spool.dropped - self._told[0]
+
+    def let_go(self) -> None:
+        """Put back what was taken from the spool, and close the backend; once."""
+        if self._has_let_go:
+            return
+        self._has_let_go = True
+        self._parts.clear()
+        self._segment = None
+        self._spool.release()
+        try:
+            self._backend.close()
+        except Exception as error:
+            fault("closing a backend", error)
+
+    def __del__(self) -> None:
+        if (spool := getattr(self, "_spool", None)) is not None:
+            spool.wake.set()
+
+    def _forget(self) -> None:
+        """In the child of a fork: thread, connections and what was under way are the parent's."""
+        self._turn = threading.Lock()
+        self._changed = threading.Condition()
+        self._thread = None
+        self._parts.clear()
+        self._mendings.clear()
+        self._segment = None
+        self._waiting_since = self._failed_at = None
+        self._not_before = self._look_at = 0.0
+        self._attempts = 0
+        self._told, self.refused = (0, 0, 0), 0
+        self._is_new_process = True
+        _here.shipping = False
+
+
+def _run(ref: weakref.ref[Shipper], wake: threading.Event) -> None:
+    """The thread's life: it ends when the shipper is stopped, or nobody has it any more."""
+    while True:
+        shipper = ref()
+        if shipper is None:
+            return
+        if shipper._stopped:
+            with shipper._turn:
+                shipper.let_go()
+            return
+        try:
+            wait = shipper.turn()
+        except BaseException as error:  # a panic inside an extension is no Exception
+            fault("sending records", error)
+            wait = 1.0
+        del shipper
+        wake.wait(_LOOK_EVERY if wait is None else wait)
+        wake.clear()
+
+
+_shippers: weakref.WeakSet[Shipper] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for shipper in list(_shippers):
+        shipper._forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
