@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from typing import Any, assert_type
+from wsgiref.types import WSGIApplication
 
 import anthropic
 import openai
 from anthropic.resources.messages import AsyncMessages
 from anthropic.types import RawMessageStreamEvent
+from asgiref.typing import ASGI3Application
+from fastapi import FastAPI
 from google import genai
 from openai.types.chat import ChatCompletionChunk
 
 import llmlog
+from llmlog.middleware import ASGIMiddleware, WSGIMiddleware
 
 
 @llmlog.request
@@ -67,3 +71,13 @@ async def check(
     assert_type(llmlog.cost(llmlog.Usage(1, 2), "gpt-4o"), Decimal | None)
     assert_type(llmlog.flush(), bool)
     assert_type(llmlog.extract({"a": "b"}), dict[str, str])
+
+
+def check_middleware(fastapi_app: FastAPI, asgi: ASGI3Application, wsgi: WSGIApplication) -> None:
+    # What frameworks and servers call an application is one, before it and after it; the options are checked by name.
+    ASGIMiddleware(fastapi_app, trusted=False, exclude=["/health"], client="absent")
+    outermost: ASGI3Application = ASGIMiddleware(asgi, header=None)
+    fastapi_app.add_middleware(ASGIMiddleware, log_requests=False)
+    around: WSGIApplication = WSGIMiddleware(wsgi, fields={"team": "search"})
+    WSGIMiddleware(around, client="hidden")  # type: ignore[arg-type]
+    ASGIMiddleware(outermost, headers=[])  # type: ignore[call-arg]
