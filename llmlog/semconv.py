@@ -198,7 +198,8 @@ _TABLE = (
     _field("inference_geo", "str", "where the provider ran the model, where its price depends on it"),
     # A request as it came in over HTTP, or by a websocket; the first four are in its context
     _both("http_method", "str", "the request's method; _OTHER for one that HTTP does not know", "http.request.method"),
-    _both("http_path", "str", "its path, without the query, redacted", "url.path"),
+    _field("http_path", "str", "its path, without the query, redacted", otel="url.path", ecs="url.path",
+           elasticsearch="wildcard"),
     _both("client_address", "str", "the client's network or address, as configured", "client.address"),
     _field("client_request_id", "str", "the id that a client sent who is not trusted", loki="metadata"),
     _field("http_route", "str", "the route's template, where the framework tells it", otel="http.route"),
@@ -218,10 +219,10 @@ _TABLE = (
     _field("request_cost_usd", "float", "their cost together", unit="USD"),
     _field("request_cost_partial", "bool", "true where not all of it is known: the cost is a lower bound"),
     # What was judged, by people (llm.feedback) or by evaluations (llm.score); call_id joins it to the call
-    _both("score", "float", "how good it is", "gen_ai.evaluation.score.value"),
-    _both("label", "str", "how good it is, in a word", "gen_ai.evaluation.score.label"),
-    _both("comment", "str", "what the judge says of it", "gen_ai.evaluation.explanation"),
-    _both("score_name", "str", "what is judged, such as relevance", "gen_ai.evaluation.name"),
+    _field("score", "float", "how good it is", otel="gen_ai.evaluation.score.value"),
+    _field("label", "str", "how good it is, in a word", otel="gen_ai.evaluation.score.label"),
+    _field("comment", "str", "what the judge says of it", otel="gen_ai.evaluation.explanation"),
+    _field("score_name", "str", "what is judged, such as relevance", otel="gen_ai.evaluation.name"),
     _field("evaluator", "str", "who, or what, judged"),
     # A run of a task (celery.task)
     _field("task_name", "str", "the task that ran"),

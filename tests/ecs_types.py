@@ -8,19 +8,20 @@ from typing import Any
 from llmlog.semconv import FIELDS
 
 TYPES = {
-    "@timestamp": "date", "ecs.version": "keyword", "error.message": "match_only_text", "error.stack_trace": "wildcard",
-    "error.type": "keyword", "event.action": "keyword", "event.duration": "long", "event.id": "keyword",
-    "event.kind": "keyword", "gen_ai.operation.name": "keyword", "gen_ai.provider.name": "keyword",
-    "gen_ai.request.choice.count": "integer", "gen_ai.request.frequency_penalty": "double",
-    "gen_ai.request.max_tokens": "integer", "gen_ai.request.model": "keyword",
-    "gen_ai.request.presence_penalty": "double", "gen_ai.request.seed": "integer",
+    "@timestamp": "date", "client.address": "keyword", "ecs.version": "keyword", "error.message": "match_only_text",
+    "error.stack_trace": "wildcard", "error.type": "keyword", "event.action": "keyword", "event.duration": "long",
+    "event.id": "keyword", "event.kind": "keyword", "gen_ai.operation.name": "keyword",
+    "gen_ai.provider.name": "keyword", "gen_ai.request.choice.count": "integer",
+    "gen_ai.request.frequency_penalty": "double", "gen_ai.request.max_tokens": "integer",
+    "gen_ai.request.model": "keyword", "gen_ai.request.presence_penalty": "double", "gen_ai.request.seed": "integer",
     "gen_ai.request.temperature": "double", "gen_ai.request.top_k": "double", "gen_ai.request.top_p": "double",
     "gen_ai.response.finish_reasons": "nested", "gen_ai.response.id": "keyword", "gen_ai.response.model": "keyword",
-    "gen_ai.usage.input_tokens": "integer", "gen_ai.usage.output_tokens": "integer",
-    "http.request.method": "keyword", "http.response.status_code": "long", "http.version": "keyword",
+    "gen_ai.usage.input_tokens": "integer", "gen_ai.usage.output_tokens": "integer", "gen_ai.tool.call.id": "keyword",
+    "gen_ai.tool.name": "keyword", "http.request.body.bytes": "long", "http.request.method": "keyword",
+    "http.response.body.bytes": "long", "http.response.status_code": "long", "http.version": "keyword",
     "log.level": "keyword", "log.logger": "keyword", "message": "match_only_text", "service.environment": "keyword",
-    "service.name": "keyword", "span.id": "keyword", "tags": "keyword", "trace.id": "keyword", "url.path": "wildcard",
-    "user.id": "keyword",
+    "service.name": "keyword", "service.version": "keyword", "span.id": "keyword", "tags": "keyword",
+    "trace.id": "keyword", "url.path": "wildcard", "user.id": "keyword",
 }  # fmt: skip
 """ECS' own."""
 OURS = {field.ecs: field.elasticsearch for field in FIELDS.values() if field.ecs.startswith("llmlog.")}

@@ -127,12 +127,12 @@ def test_what_is_spelled_as_ecs_does_goes_to_its_place() -> None:
 def test_names_that_contradict_each_other_are_labels() -> None:
     """No name is both a value and an object."""
     given = {
-        "http.request": "x", "http.request.method": "GET", "url": {"path": "/x", "path.deep": 1}, "url.path": 3,
+        "geo.region": "x", "geo.region.code": "FI", "url": {"path": "/x", "path.deep": 1}, "url.path": 3,
         "message.length": 5, "http.response": 7, "client..ip": 1, "client. ": 2,
     }  # fmt: skip
     made = added(**given)
     assert made == {
-        "http.request": "x", "labels.http_request_method": "GET", "url.path": "/x", "labels.url_path": 3,
+        "geo.region": "x", "labels.geo_region_code": "FI", "url.path": "/x", "labels.url_path": 3,
         "labels.url_path_deep": 1, "labels.message_length": 5, "labels.http_response": 7, "labels.client__ip": 1,
         "labels.client_": 2,
     }  # fmt: skip
