@@ -15,27 +15,24 @@ __all__ = ["email", "ipv4_in", "ipv6", "is_ipv4", "mac", "userinfo"]
 _MAIL = re.compile(r"(?<![\w.+'~!#$*^-])([\w.+'~!#$*^-]++)(?:@|%40)([\w-]++(?:\.[\w-]++)++)")
 _LOCAL = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+'~!#$*^-"
 _LOCAL_LEADS = ".+'~!#$*^-"
-_DOMAIN = re.compile(r"[\w-]++(?:\.[\w-]++)++")
+_AT = re.compile(r"@[\w-]++(?:\.[\w-]++)++")
 _REACH = 256
 
 
 def email(text: str) -> Iterator[Span]:
     """E-mail addresses, international ones and those in URLs (`%40`) too."""
-    at = text.find("@")
-    if "%40" in text or (at >= 0 and not text.isascii()):
+    if "%40" in text or ("@" in text and not text.isascii()):
         for found in _MAIL.finditer(text):
             place = _address(text, found.start(1), found.end(1), found.start(2), found.end())
             if place:
                 yield place
         return
-    while at >= 0:
-        domain = _DOMAIN.match(text, at + 1)
-        if domain:
-            head = text[at - _REACH if at > _REACH else 0 : at]
-            place = _address(text, at - len(head) + len(head.rstrip(_LOCAL)), at, at + 1, domain.end())
-            if place:
-                yield place
-        at = text.find("@", at + 1)
+    for found in _AT.finditer(text):
+        at, end = found.span()
+        head = text[at - _REACH if at > _REACH else 0 : at]
+        place = _address(text, at - len(head) + len(head.rstrip(_LOCAL)), at, at + 1, end)
+        if place:
+            yield place
 
 
 def _address(text: str, start: int, at: int, domain: int, end: int) -> Span | None:
@@ -56,8 +53,9 @@ def _is_top_level(label: str) -> bool:
 # Machines
 
 _IPV4 = re.compile(r"(?<![\w.])(?<![A-Za-z_]-)[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![\w]|\.[0-9])")
-_HEX_OR_COLON = "0123456789abcdefABCDEF:"
-_IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]*+(?:\.[0-9]{1,3}){0,3}+(?:%[0-9A-Za-z]{1,15})?")
+_HEX = "0123456789abcdefABCDEF"
+_FROM_COLON = re.compile(":[0-9A-Fa-f:]++")
+_IPV6 = re.compile(r"(?<![\w.])[0-9A-Fa-f:]*+(?:\.[0-9]{1,3}){0,3}+(?:%[0-9A-Za-z]{1,15})?")
 _BETWEEN = " :=.\"'"
 _LAST_OF_VERSIONS = frozenset("nedrvNEDRV")
 _VERSION = re.compile(
@@ -89,26 +87,33 @@ def _is_version(text: str, start: int, end: int) -> bool:
 
 def ipv6(text: str) -> Iterator[Span]:
     """IPv6 addresses; not times of day, or `a::b` in code."""
-    if ":" not in text or ("::" not in text and text.count(":") < 6):
+    if "::" not in text and text.count(":") < 6:
         return
-    at = text.find(":")
-    while at >= 0:
+    for found in _FROM_COLON.finditer(text):
+        tail = found[0]
+        if "::" not in tail and tail.count(":") < 6:
+            continue
+        at = found.start()
         head = text[at - 4 if at > 4 else 0 : at]
-        found = _IPV6.match(text, at - len(head) + len(head.rstrip(_HEX_OR_COLON)))
-        reached = at + 1
-        if found:
-            reached = max(reached, found.end())
-            whole = found[0]
-            if whole.count(":") > 1:
-                address = whole.partition("%")[0].rstrip(".")
-                if address.endswith(":") and not address.endswith("::"):
-                    address = address[:-1]
-                if 3 <= len(address) <= 45 and _is_ipv6(address) and not text[found.end() : found.end() + 1].isalnum():
-                    yield found.start(), found.end() if "%" in whole else found.start() + len(address)
-        else:
-            while text[reached : reached + 1] == ":":
-                reached += 1
-        at = text.find(":", reached)
+        start = at - len(head) + len(head.rstrip(_HEX))
+        if start and text[start - 1].isalnum() and text[at - 1].isalpha():
+            start = at + 1  # the colon ends a name: `peer:2001:db8::1`
+        place = _ipv6_at(text, start)
+        if place:
+            yield place
+
+
+def _ipv6_at(text: str, start: int) -> Span | None:
+    found = _IPV6.match(text, start)
+    if not found or text[found.end() : found.end() + 1].isalnum():
+        return None
+    whole = found[0]
+    address = whole.partition("%")[0].rstrip(".")
+    if address.endswith(":") and not address.endswith("::"):
+        address = address[:-1]
+    if not 3 <= len(address) <= 45 or not _is_ipv6(address):
+        return None
+    return start, found.end() if "%" in whole else start + len(address)
 
 
 def _is_ipv6(address: str) -> bool:
@@ -133,22 +138,21 @@ _MAC = re.compile(
     )(?![\w-]|[:.][0-9A-Fa-f])""",
     re.VERBOSE,
 )
+_MIDDLE_OF_MAC = re.compile(r"[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]|\.[0-9A-Fa-f]{4}\.")
 _NOBODY = frozenset({"000000000000", "ffffffffffff"})
 
 
 def mac(text: str) -> Iterator[Span]:
     """Hardware addresses, in pairs with : or -, or in fours with dots; not those that stand for nobody or everybody."""
-    for sign, size in ((":", 3), ("-", 3), (".", 5)):
-        at = text.find(sign)
-        while at >= 0:
-            if text[at + size : at + size + 1] == sign and at > size - 2:
-                found = _MAC.match(text, at - size + 1)
-                if found:
-                    digits = found[0].replace(sign, "").lower()
-                    if digits not in _NOBODY and (found[1] or not digits.isdecimal()):
-                        yield found.span()
-                    at = found.end()
-            at = text.find(sign, at + 1)
+    for middle in _MIDDLE_OF_MAC.finditer(text):
+        at = middle.start()
+        sign = text[at]
+        head = 4 if sign == "." else 2
+        found = _MAC.match(text, at - head) if at >= head else None
+        if found:
+            digits = found[0].replace(sign, "").lower()
+            if digits not in _NOBODY and (found[1] or not digits.isdecimal()):
+                yield found.span()
 
 
 _USERINFO = re.compile(r"://([^\s/?#@\"'<>:]{0,256}+(?::[^\s/@\"'<>]{0,256}+)?)@")

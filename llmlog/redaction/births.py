@@ -33,6 +33,7 @@ _DATE = re.compile(
     re.VERBOSE,
 )
 _REACH = 48
+_LONGEST = 32
 
 
 def birth_date(text: str) -> Iterator[Span]:
@@ -41,12 +42,15 @@ def birth_date(text: str) -> Iterator[Span]:
     if len(lower) != len(text):
         lower = text
     for stem in STEMS:
+        looked = 0  # no place is looked at twice for one stem
         at = lower.find(stem)
         while at >= 0:
             word = _WORD.search(lower, at - 12 if at > 12 else 0, at + 18)
-            reached = word.end() if word else at + len(stem)
-            found = _DATE.search(lower, reached, reached + _REACH) if word else None
-            if found:
-                yield found.span()
-                reached = found.end()
-            at = lower.find(stem, max(reached, at + len(stem)))
+            if word:
+                reach = word.end() + _REACH
+                found = _DATE.search(lower, max(looked, word.end()), reach + _LONGEST)
+                looked = reach
+                if found and found.start() < reach:
+                    yield found.span()
+                    looked = found.end()
+            at = lower.find(stem, max(looked - _REACH, at + len(stem)))

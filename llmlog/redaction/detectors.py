@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterator
 
 from llmlog.redaction.addresses import email, ipv4_in, ipv6, is_ipv4, mac, userinfo
 from llmlog.redaction.births import birth_date
-from llmlog.redaction.gate import BIRTH, COLON, IBAN, ID_WORD, MAC, MAIL, SHAPE
 from llmlog.redaction.ids import national_id
 from llmlog.redaction.numbers import RUN, card_in, digits_of, iban, is_card, ssn_in
 from llmlog.redaction.phones import has_extension, phone_in
 from llmlog.redaction.places import Detector, Span, folded
 from llmlog.redaction.secrets import api_key, framed
+from llmlog.redaction.signs import BIRTH, COLON, IBAN, ID_WORD, MAC, MAIL, SHAPE
 
-__all__ = ["DETECTORS", "INERT", "IN_RUNS", "STEPS", "Detector", "InRun", "card", "email", "ip", "phone", "ssn"]
+__all__ = ["DETECTORS", "INERT", "IN_RUNS", "STEPS", "Detector", "InRun", "card", "email", "ip", "phone", "ssn", "told_alone"]
 
 InRun = Callable[[str, int, str, str], Iterator[Span]]
 """Looks at one run: the text, where the run begins in it, the run, and its digits alone."""
@@ -40,34 +40,38 @@ IN_RUNS: dict[str, tuple[InRun, int]] = {
 
 # Most numbers stand alone, in one of a few forms: these are told by one look at the whole.
 _ALONE = re.compile(
-    r"""(?P<ip>[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})
-      | (?P<card>[0-9]{13,19}|[0-9]{4}([ -])[0-9]{4}\3[0-9]{4}\3[0-9]{4})
-      | (?P<ssn>(?!000|666|9)[0-9]{3}-(?!00)[0-9]{2}-(?!0000)[0-9]{4})
-      | (?P<date>(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9](?:[ ][0-2][0-9])?|[0-9]{1,9}\.[0-9]{1,9}|[0-9]{1,5})
-      | (?P<phone>\+[1-9][0-9]{0,2}(?:[ -][0-9]{2,9}){2,5}|\+[1-9][0-9]{8,14}
-        |(?:1[ .\-]?)?\([2-9][0-9]{2}\)[ ]?[0-9]{3}[ .\-][0-9]{4}|(?:1-)?[2-9][0-9]{2}-[0-9]{3}-[0-9]{4})""",
+    r"""(?<![^ \t\n=,;()\[\]{}<>|"'])(?:
+        (?P<date>(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9](?=T[0-2][0-9]:|[ ][0-2][0-9]:[0-5]))
+      | (?:
+          (?P<ip>[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})
+        | (?P<card>[0-9]{13,19}|[0-9]{4}([ -])[0-9]{4}\4[0-9]{4}\4[0-9]{4})
+        | (?P<ssn>(?!000|666|9)[0-9]{3}-(?!00)[0-9]{2}-(?!0000)[0-9]{4})
+        | (?P<none>(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9](?:[ ][0-2][0-9])?|[0-9]{1,9}\.[0-9]{1,9}|[0-9]{1,5})
+        | (?P<phone>\+[1-9][0-9]{0,2}(?:[ -][0-9]{2,9}){2,5}|\+[1-9][0-9]{8,14}
+          |(?:1[ .\-]?)?\([2-9][0-9]{2}\)[ ]?[0-9]{3}[ .\-][0-9]{4}|(?:1-)?[2-9][0-9]{2}-[0-9]{3}-[0-9]{4})
+      )(?=[\t\n=,;\[\]{}<>|"']|\Z|[ (][ .\-(/]*+(?![0-9)]))
+    )""",
     re.VERBOSE,
 )
-_AROUND = frozenset(["", *" \t\n=,;()[]{}<>|\"'"])
+_NONE = ("", 0, 0)
 
 
-def told_alone(text: str, start: int, run: str) -> tuple[str, int, int] | None:
-    """The kind and place of a number that makes up its whole run, `date` for what is none; None: look closer."""
-    bare = run.rstrip(" .-(/")
-    end = start + len(bare)
-    if text[end : end + 1] not in _AROUND or (start and text[start - 1] not in _AROUND):
-        return None
-    found = _ALONE.fullmatch(bare)
+def told_alone(text: str, start: int) -> tuple[str, int, int] | None:
+    """The kind and place of a number that makes up its whole run; `_NONE` for a date, a figure; None: look closer."""
+    found = _ALONE.match(text, start)
     if not found:
         return None
     kind = found.lastgroup
+    end = found.end()
+    if kind == "none" or kind == "date":
+        return _NONE
     if kind == "ip":
         return (kind, start, end) if is_ipv4(text, start, end) else None
     if kind == "card":
-        return (kind, start, end) if is_card(text, start, bare) else None
+        return (kind, start, end) if is_card(text, start, found[0]) else None
     if kind == "phone":
-        return (kind, start, end) if 9 <= len(digits_of(bare)) <= 15 and not has_extension(text, end) else None
-    return kind, start, end  # type: ignore[return-value]
+        return (kind, start, end) if 9 <= len(digits_of(found[0])) <= 15 and not has_extension(text, end) else None
+    return "ssn", start, end
 
 
 def _in_runs(text: str, kind: str) -> Iterator[Span]:
@@ -120,8 +124,8 @@ DETECTORS: dict[str, Detector] = {
 }
 """Every detector, by the name of its kind; where findings of equal length collide, the first kind wins."""
 
-STEPS: dict[str, tuple[Detector, int | None]] = {
+STEPS: dict[str, tuple[Detector, int]] = {
     "userinfo": (userinfo, MAIL), "api_key": (framed, SHAPE), "email": (email, MAIL), "iban": (iban, IBAN),
     "mac": (mac, MAC), "ip": (ipv6, COLON), "birth_date": (birth_date, BIRTH), "national_id": (national_id, ID_WORD)
 }  # fmt: skip
-"""What is left for the engine to run, beside runs of digits and pairs, and what the gate must have seen for it."""
+"""What is left to run beside runs of digits, pairs and shapes, and the sign that a text must show for it."""

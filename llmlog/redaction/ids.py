@@ -22,7 +22,7 @@ try:
 except ModuleNotFoundError:
     stdnum = None
 
-__all__ = ["COUNTRIES", "WORDS", "country", "is_there", "national_id", "pattern"]
+__all__ = ["BOUNDED", "COUNTRIES", "WORDS", "country", "is_there", "national_id", "pattern"]
 
 
 class _Country(NamedTuple):
@@ -95,7 +95,8 @@ _NEVER_BARE = frozenset({"es_dni", "es_nie", "fi_hetu", "ie_pps", "in_pan", "mx_
 _LETTERED = _NEVER_BARE | {"be_nn", "br_cnpj", "cn_ric", "fr_nir", "gb_vat", "it_codicefiscale", "meid", "pt_nif",
                            "se_personnummer", "sg_uen"}  # fmt: skip
 _COMPANIES = frozenset({"au_abn", "br_cnpj", "gb_vat", "imei", "meid", "sg_uen", "tw_ubn", "us_ein"})
-_BOUNDED = 4
+BOUNDED = 4
+"""Telling words of up to so many letters must stand alone."""
 
 
 _BEFORE, _AFTER = 40, 64
@@ -125,7 +126,7 @@ for _of_head in _BY_HEAD.values():
 
 def pattern(before: str, after: str) -> str:
     """The telling words as one expression; `before` and `after`: what says where a word ends."""
-    words = "|".join(re.escape(word) + (after if len(word) <= _BOUNDED else "") for word in WORDS)
+    words = "|".join(re.escape(word) + (after if len(word) <= BOUNDED else "") for word in WORDS)
     return f"{before}(?:{words})"
 
 
@@ -142,7 +143,7 @@ def _words_in(lower: str) -> Iterator[tuple[int, int, str]]:
         start = found.start()
         for word, kind in _BY_HEAD.get(found[0][:_HEAD], ()) if start >= reached else ():
             reached = start + len(word)
-            if lower.startswith(word, start) and (len(word) > _BOUNDED or not lower[reached : reached + 1].isalpha()):
+            if lower.startswith(word, start) and (len(word) > BOUNDED or not lower[reached : reached + 1].isalpha()):
                 yield start, reached, kind
                 break
             reached = start

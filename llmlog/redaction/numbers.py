@@ -212,6 +212,8 @@ def ssn_in(text: str, start: int, run: str, digits: str) -> Iterator[Span]:
 
 _IBAN = re.compile(r"[A-Z](?<![0-9A-Za-z_][A-Z])[A-Z][0-9]{2}(?=[ -]?[0-9A-Za-z])")
 _SMALL_IBAN = re.compile(r"[a-z](?<![0-9A-Za-z_][a-z])[A-Za-z][0-9]{2}(?=[ -]?[0-9A-Za-z])")  # beside the word only
+_IBAN_WORD = re.compile("(?:iban|IBAN)")
+_REACH = 64
 _IBAN_BODY = re.compile(r"[A-Za-z]{2}[0-9]{2}(?:[ -]?[0-9A-Za-z]){11,32}")
 # How long a country's numbers are, as SWIFT's registry has it.
 _IBAN_LENGTHS = {
@@ -228,26 +230,34 @@ _IBAN_LENGTHS = {
 
 def iban(text: str) -> Iterator[Span]:
     """Numbers of bank accounts (IBAN), in one piece or in groups, with right check digits."""
-    yield from _ibans(_IBAN, text)
-    if "iban" in text or "IBAN" in text:
-        yield from _ibans(_SMALL_IBAN, text)
-
-
-def _ibans(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
     reached = 0
-    for found in pattern.finditer(text):
-        start = found.start()
-        length = _IBAN_LENGTHS.get(text[start : start + 2].upper())
-        if length is None or start < reached:
-            continue
-        end = start + length
-        whole = text[start:end]
-        if not whole.isalnum():
-            end = _end_of_groups(text, start, length)
-            whole = text[start:end].replace(" ", "").replace("-", "")
-        if len(whole) == length and whole.isalnum() and not text[end : end + 1].isalnum() and _mod_97(whole):
-            yield start, end
+    for found in _IBAN.finditer(text):
+        if found.start() >= reached and (end := _end_of_iban(text, found.start())):
+            yield found.start(), end
             reached = end
+    if "iban" not in text and "IBAN" not in text:
+        return
+    reached = 0
+    for word in _IBAN_WORD.finditer(text):
+        for found in _SMALL_IBAN.finditer(text, max(reached, word.start() - _REACH), word.end() + _REACH):
+            if found.start() >= reached and (end := _end_of_iban(text, found.start())):
+                yield found.start(), end
+                reached = end
+        reached = max(reached, word.end() + _REACH - 4)
+
+
+def _end_of_iban(text: str, start: int) -> int | None:
+    """Where the number ends that begins at a place, if it is one."""
+    length = _IBAN_LENGTHS.get(text[start : start + 2].upper())
+    if length is None:
+        return None
+    end = start + length
+    whole = text[start:end]
+    if not whole.isalnum():
+        end = _end_of_groups(text, start, length)
+        whole = text[start:end].replace(" ", "").replace("-", "")
+    good = len(whole) == length and whole.isalnum() and not text[end : end + 1].isalnum() and _mod_97(whole)
+    return end if good else None
 
 
 def _end_of_groups(text: str, start: int, length: int) -> int:

@@ -9,10 +9,11 @@ import binascii
 import re
 from collections.abc import Iterator
 
+from llmlog.redaction.names import squeezed
 from llmlog.redaction.pairs import STEMS, judge, opaque, pairs, stutters
 from llmlog.redaction.places import Span
 
-__all__ = ["SHAPES", "api_key", "framed", "of_shape", "shaped"]
+__all__ = ["SHAPES", "api_key", "framed", "of_shape", "shapes_in"]
 
 _T = r"[A-Za-z0-9_\-]"
 _B = r"(?<![A-Za-z0-9])"
@@ -145,12 +146,17 @@ _INFIX = frozenset(
     if not shape.removeprefix(_B).startswith(re.escape(literal).replace(r"\-", "-")) or literal == "://"
 )
 """Those whose literal does not stand first."""
-_LONG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-./+~=]{14,}+")
+_PASSWORD_IN_URL = next(number for number, (literal, _) in enumerate(SHAPES) if literal == "://")
+_INSIDE: list[tuple[int, str]] = []  # shapes that may stand inside a word, or begin before their literal
+_LONG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-./+~=:?&@%]{14,}+")
 _HEAD = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{2}")
-_BY_HEAD: dict[str, list[int]] = {}
-for _number, (_literal, _) in enumerate(SHAPES):
-    if _number not in _INFIX:
-        _BY_HEAD.setdefault(_literal[:2], []).append(_number)
+_BY_HEAD: dict[str, list[tuple[int, str]]] = {}
+for _number, (_literal, _shape) in enumerate(SHAPES):
+    if _number in _INFIX or not _shape.startswith(_B) or not _literal[:2].isalnum():
+        _INSIDE.append((_number, _literal))
+    else:
+        _BY_HEAD.setdefault(_literal[:2], []).append((_number, _literal))
+_INSIDE.remove((_PASSWORD_IN_URL, "://"))
 _COMPILED: dict[int, re.Pattern[str]] = {}
 _ANYTHING = frozenset({"://", "sig=", "ignature=", "AccountKey="})
 _SIGNED = re.compile(r"(?<![A-Za-z])(bearer|basic)[ ]{1,3}([A-Za-z0-9+/=_.~\-]{8,}+)", re.IGNORECASE)
@@ -161,23 +167,27 @@ _PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 
 def api_key(text: str) -> Iterator[Span]:
     """Keys and tokens by their issuers' shapes, private keys, `Bearer`, `Basic`, values of telling names."""
-    yield from shaped(text)
-    for start, end, _ in pairs(text, STEMS, lambda name: (judge(name), "api_key")):
+    for number in shapes_in(text):
+        yield from of_shape(number, text)
+    yield from framed(text)
+    for start, end, _ in pairs(text, STEMS, lambda name: (judge(squeezed(name)), "api_key")):
         yield start, end
 
 
-def shaped(text: str) -> Iterator[Span]:
-    """Keys, tokens, headers and private keys whose own form tells."""
+def shapes_in(text: str) -> Iterator[int]:
+    """The numbers of those shapes whose literal a text has where it may begin a token."""
+    if "://" in text and "@" in text:
+        yield _PASSWORD_IN_URL
     long = " ".join(_LONG.findall(text))
-    for number in _INFIX:
-        if SHAPES[number][0] in text:
-            yield from of_shape(number, text)
-    if long:
-        for head in {*_HEAD.findall(long)} & _BY_HEAD.keys():
-            for number in _BY_HEAD[head]:
-                if SHAPES[number][0] in long:
-                    yield from of_shape(number, text)
-    yield from framed(text)
+    if not long:
+        return
+    for number, literal in _INSIDE:
+        if literal in long:
+            yield number
+    for head in {*_HEAD.findall(long)} & _BY_HEAD.keys():
+        for number, literal in _BY_HEAD[head]:
+            if literal in long:
+                yield number
 
 
 def of_shape(number: int, text: str) -> Iterator[Span]:

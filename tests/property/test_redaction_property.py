@@ -19,7 +19,7 @@ from llmlog.redaction.detectors import DETECTORS
 
 REDACTOR = Redactor()
 UNGATED = Redactor()
-UNGATED._gate = None
+UNGATED._finder._gate = None
 PIECES = (
     "1", "23", "4111", " ", "-", ".", ":", "::", "@", "example.org", "+49", "(0)", "DE89", "3704 0044 0532 0130 00",
     "phone ", "ssn", "536-90-4399", "born ", "1980-05-17", "password", "=", "key", ": ", '"', "token", "sk-",
