@@ -21,7 +21,6 @@ from llmlog.redaction.ways import Way, chosen, mask, pseudonyms, signing_keys, w
 
 if TYPE_CHECKING:
     from llmlog.redaction.finder import Finder
-    from llmlog.redaction.places import Detector
 
 __all__ = ["KEYS", "WITHHELD", "Redactor"]
 
@@ -68,8 +67,8 @@ class Redactor:
         key_names = list(dict.fromkeys([*KEYS, *options.names("keys", keys)]))
         names = Names(key_names)
         self._set_up(Finder(found_by, own, names, key_names, options.allowed(allow, allow_patterns)), names)
-        self._words = {"key": REDACTED, **{kind: mask(kind) for kind in [*own, *found_by]}}
-        self._hash_keys = signing_keys(hash_keys)
+        self._words.update({"key": REDACTED}, **{kind: mask(kind) for kind in [*own, *found_by]})
+        self._hash_keys.update(signing_keys(hash_keys))
         for kind, how in chosen(replace, self._words).items():
             made = way(kind, how, self._hash_keys)
             if made is not None:
@@ -128,8 +127,8 @@ class Redactor:
     def beside(self, detectors: Mapping[str, Any]) -> Redactor:
         """A redactor like this one that has further detectors of one's own."""
         made = copy.copy(self)
-        made._own = [*self._own, *detectors.items()]
-        made._known, made._names, made.mark = {}, {}, os.urandom(8).hex()
+        made._finder = self._finder.beside(detectors)
+        made._clean_names, made.mark = {}, os.urandom(8).hex()
         return made
 
     def value(self, value: Any) -> Any:
@@ -225,16 +224,28 @@ class Redactor:
 
     def _text(self, text: str, hint: str = "") -> str:
         probe = hint + text if hint else text
+        places = self._finder.find(probe)
+        if not places:
+            return text
         pieces: list[str] = []
+        words, ways = self._words, self._ways
         at = skip = len(hint)
-        for start, end, kind in self._finder.find(probe):
-            if end > skip:
-                start = max(start, skip)
-                way = self._ways.get(kind)
-                word = way(probe[start:end]) if way else self._words.get(kind) or mask(kind)
-                pieces += (probe[at:start], word)
-                at = end
-        return "".join(pieces) + probe[at:] if pieces else text
+        for start, end, kind in places:
+            if end <= skip:
+                continue
+            if start < skip:
+                start = skip
+            if start > at:
+                pieces.append(probe[at:start])
+            if kind in ways:
+                pieces.append(ways[kind](probe[start:end]))
+            else:
+                pieces.append(words[kind] if kind in words else mask(kind))
+            at = end
+        if at == skip:
+            return text
+        pieces.append(probe[at:])
+        return "".join(pieces)
 
 
 def _make_sure_of_room(frames: int) -> None:

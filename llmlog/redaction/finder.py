@@ -6,27 +6,24 @@ import copy
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 
-from llmlog.redaction.detectors import IN_RUNS, INERT, STEPS, Detector, told_alone
+from llmlog.redaction.detectors import IN_RUNS, INERT, NUMBER, STEPS, Detector, holds
 from llmlog.redaction.gate import gate
 from llmlog.redaction.names import Names, squeezed, stems_of
-from llmlog.redaction.numbers import RUN, digits_of
+from llmlog.redaction.numbers import FREE_RUN, RUN, digits_of
 from llmlog.redaction.pairs import STEMS, Verdict, is_reference, judge, pairs
-from llmlog.redaction.places import folded, merged
+from llmlog.redaction.places import Place, folded, merged
 from llmlog.redaction.secrets import SHAPES, of_shape
-from llmlog.redaction.signs import ALL, BY_SHAPE, DIGITS, NUMBER, PAIR, WORD, Gate
+from llmlog.redaction.signs import ALL, BY_SHAPE, DIGITS, NUMBERS, PAIR, WORD, Gate
 
-__all__ = ["Finder", "Place"]
-
-Place = tuple[int, int, str]
-"""Where something begins and ends, and of what kind it is."""
+__all__ = ["Finder"]
 
 _JUDGED = 4096
 
 
 class Finder:
-    """What `detectors`, and detectors of the user's `own`, find in a text, and the values of names that `names` tells of.
+    """What `detectors`, and detectors of the user's `own`, find in a text, and values whose name says that they go.
 
-    `keys`: those names. `stays`: what is left where it is, though it was found.
+    `keys`: those names, which `names` knows in all their spellings. `stays`: what is left, though it was found.
     """
 
     def __init__(
@@ -97,7 +94,7 @@ class Finder:
                         found.append((start, end, kind))
         if PAIR in signs and self._stems:
             found += pairs(text, self._stems, self._judge)
-        if self._in_runs and (NUMBER in signs or (DIGITS in signs and WORD in signs)):
+        if self._in_runs and (NUMBERS in signs or (DIGITS in signs and WORD in signs)):
             self._find_in_runs(text, found)
         return found
 
@@ -106,22 +103,28 @@ class Finder:
         found.sort()
         taken = iter(found[:])
         start, end, _ = next(taken, _NOWHERE)
-        for run in RUN.finditer(text):
-            begins = run.start()
+        for number in NUMBER.finditer(text):
+            begins, ends = number.span()
             while end <= begins:
                 start, end, _ = next(taken, _NOWHERE)
-            if start > begins or end < run.end() - 2:
-                alone = told_alone(text, begins)
-                if alone is None:
-                    found += self._in_run(text, begins, run[0])
-                elif alone[0] in self._run_kinds:
-                    kind, first, last = alone
-                    found.append((first, last, kind))
-                elif alone[0]:
-                    found += self._in_run(text, begins, run[0])
+            kind = number.lastgroup
+            if kind == "date" or kind == "figure" or (start <= begins and end >= ends - 2):
+                continue
+            if kind == "run":
+                before = text[begins - 1] if begins else " "
+                if before == "-" or before == "_" or before.isalnum():  # it may be free of that further on
+                    for run in FREE_RUN.finditer(text, begins, ends):
+                        found += self._in_run(text, *run.span())
+                else:
+                    found += self._in_run(text, begins, ends)
+            elif kind in self._run_kinds and holds(kind, text, begins, ends):
+                found.append((begins, ends, kind))
+            elif longer := RUN.match(text, begins):
+                found += self._in_run(text, begins, longer.end())
 
-    def _in_run(self, text: str, at: int, run: str) -> Iterator[Place]:
+    def _in_run(self, text: str, at: int, end: int) -> Iterator[Place]:
         """What explains a whole run ends its reading."""
+        run = text[at:end]
         digits = digits_of(run)
         left = len(digits)
         for kind, look, least in self._in_runs:

@@ -14,7 +14,7 @@ from typing import Any
 
 from llmlog.redaction import births, ids, numbers, phones
 from llmlog.redaction.secrets import SHAPES
-from llmlog.redaction.signs import BIRTH, COLON, DIGITS, IBAN, ID_WORD, MAC, MAIL, NUMBER, PAIR, SHAPE, WORD, Gate
+from llmlog.redaction.signs import BIRTH, COLON, DIGITS, IBAN, ID_WORD, MAC, MAIL, NUMBERS, PAIR, SHAPE, WORD, Gate
 from llmlog.redaction.words import by_words
 
 try:
@@ -28,7 +28,7 @@ _S = r"[ .\-/()]{0,3}"
 _NOT_INSIDE = r"(?:^|[^0-9A-Za-z_\-]|(?:^|[^0-9A-Fa-f])[0-9A-Fa-f]{0,3}-)"  # of a word or a UUID
 _PATTERNS: dict[int, tuple[str, ...]] = {
     MAIL: ("@|%40",),
-    NUMBER: (
+    NUMBERS: (
         rf"{_NOT_INSIDE}[0-9](?:[ -]?[0-9]){{12}}",
         rf"\+[1-9](?:{_S}[0-9]){{6}}",
         rf"\b00[1-9](?:{_S}[0-9]){{8}}",
@@ -50,6 +50,7 @@ _PATTERNS: dict[int, tuple[str, ...]] = {
 }  # fmt: skip
 _LOOKING_AROUND = re.compile(r"\(\?<?[!=](?:\[(?:\\.|[^\]])*\]|\\.|[^)\[\\])*\)")
 _POSSESSIVE = re.compile(r"(?<=[}*+?])\+")
+
 
 def gate(stems: Iterable[str]) -> Gate:
     """What tells of a text which patterns may be in it; `stems`: parts of names whose values go."""

@@ -38,7 +38,6 @@ def judge(name: str) -> Verdict:
     return "any" if _SURE.search(name) else "opaque" if _TELLING.search(name) else None
 
 
-_STRETCHES = ("xxxxxx", "XXXXXX", "******", "######", "000000000000")  # where a secret is still to be filled in
 _DIGIT = re.compile("[0-9]")
 _LETTER = re.compile("[A-Za-z]")
 _MIXED_PIECE = re.compile("(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{10}")
@@ -46,16 +45,17 @@ _MIXED_PIECE = re.compile("(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{10}")
 
 def stutters(value: str) -> bool:
     """Whether a value has a stretch of one sign, as what is still to be filled in has."""
-    return any(stretch in value for stretch in _STRETCHES)
+    return "xxxxxx" in value or "XXXXXX" in value or "******" in value or "######" in value or "000000000000" in value
 
 
 def opaque(value: str) -> bool:
     """Whether a value looks drawn at random: long, letters and digits in one piece."""
-    if len(value) < 12 or not _DIGIT.search(value) or stutters(value):
+    size = len(value)
+    if size < 12 or not _DIGIT.search(value) or stutters(value):
         return False
-    if not _LETTER.search(value):
-        return len(value) >= 16 and value.isdecimal()
-    return len(set(value)) >= 6 and (len(value) >= 24 or _MIXED_PIECE.search(value) is not None)
+    if value.isdecimal() or not _LETTER.search(value):
+        return size >= 16 and value.isdecimal()
+    return len(set(value)) >= 6 and (size >= 24 or _MIXED_PIECE.search(value) is not None)
 
 
 _AFTER_STEM = re.compile(
@@ -72,8 +72,8 @@ _PLAIN = re.compile(  # `name=value`, as most are
     r"([\w\-]{0,24}+)=(?!(?:bearer|basic|token|negotiate|bot|apikey|digest|aws4-hmac-sha256) )"
     r"([a-z0-9/+][^\s,;&\"'`<>\\]{0,200}+)(?![^\s,;&\"'`<>\\])"
 )
-_WORD_BEFORE = re.compile(r"[a-z]+ \Z")
-_IN_NAMES = "abcdefghijklmnopqrstuvwxyz0123456789_-."
+_SMALL_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_IN_NAMES = _SMALL_LETTERS + "0123456789_-."
 _TRAILING = ".)]}:|"
 _CLOSING = re.compile(r"\s{0,12}</")
 _BOUND = 256
@@ -106,7 +106,7 @@ def pairs(text: str, stems: Iterable[str], judge: Judge) -> Iterator[tuple[int, 
     lower = text.lower()
     if len(lower) != len(text):  # a capital that becomes two characters would shift all places
         lower = re.sub("[A-Z]+", lambda found: found[0].lower(), text)
-    for stem in stems:
+    for stem in [stem for stem in stems if stem in lower]:
         reached = 0
         at = lower.find(stem)
         while at >= 0:
@@ -176,9 +176,10 @@ def _judged(lower: str, begins: int, ends: int, judge: Judge) -> tuple[Verdict, 
     name = lower[begins:ends]
     judged = judge(name)
     if judged[0] is None and begins and lower[begins - 1] == " ":  # "api key: x"
-        word = _WORD_BEFORE.search(lower, begins - 20 if begins > 20 else 0, begins)
+        head = lower[begins - 20 if begins > 20 else 0 : begins - 1]
+        word = head[len(head.rstrip(_SMALL_LETTERS)) :]
         if word:
-            judged = judge(word[0] + name)
+            judged = judge(word + name)
             return judged if judged[0] == "any" else (None, "")
     return judged
 
@@ -199,7 +200,7 @@ def _taken(text: str, start: int, value: str, verdict: Verdict, kind: str) -> tu
         return None
     if value[0] in _PLACEHOLDERS_BEGIN and _PLACEHOLDER.fullmatch(value):
         return None
-    if len(value) > 5 and stutters(value[:64]) and len(set(value)) < 12:
+    if verdict == "any" and stutters(value[:64]) and len(set(value)) < 12:
         return None
     return start, start + len(value), kind
 

@@ -59,6 +59,7 @@ HINT = re.compile(
 _HINT_STEMS = ("call", "reach", "ring", "contact", "answer", "office", "num", "núm", "message", "registered", "direct",
                "home", "work", "extension")  # fmt: skip
 _EXTENSION = re.compile(r"(?:[ ,]{0,2}(?:x|ext\.?|extension|#)[ ]?[0-9]{1,6}(?![0-9A-Za-z]))", re.IGNORECASE)
+_EXTENDED = frozenset(" xXeE#")
 
 
 def phone_in(text: str, start: int, run: str, digits: str) -> Iterator[Span]:
@@ -94,7 +95,7 @@ def _blanked(found: re.Match[str]) -> str:
 
 def has_extension(text: str, end: int) -> bool:
     """Whether an extension may follow a number."""
-    return text[end : end + 1] in (" ", ",") and _EXTENSION.match(text, end) is not None
+    return text[end + 1 : end + 2] in _EXTENDED and _EXTENSION.match(text, end) is not None
 
 
 def _with_extension(text: str, end: int) -> int:

@@ -8,9 +8,11 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 
-__all__ = ["Detector", "Span", "folded", "is_part", "merged", "near"]
+__all__ = ["Detector", "Place", "Span", "folded", "is_part", "matches", "merged", "near", "outline", "outlines"]
 
 Span = tuple[int, int]
+Place = tuple[int, int, str]
+"""Where something begins and ends, and of what kind it is."""
 Detector = Callable[[str], Iterable[Span]]
 
 _PIECE_BEFORE = re.compile(r"[0-9A-Fa-f]{4}-\Z|[A-Za-z0-9_]\Z")
@@ -60,26 +62,39 @@ def folded(text: str) -> str:
     return text.translate(table) if foreign.search(text) else text
 
 
+def outlines(**classes: str) -> bytes:
+    """A table for `outline`: each sign of a class becomes the letter that names it, any other stays."""
+    return bytes.maketrans(
+        "".join(classes.values()).encode(), "".join(name * len(signs) for name, signs in classes.items()).encode()
+    )
+
+
+def outline(text: str, table: bytes) -> bytes:
+    """A text with its signs' classes in their place: what is searched for a fixed sequence is searched fast."""
+    return text.encode("latin-1", "replace").translate(table)
+
+
 def matches(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
     """Where a pattern matches more than nothing."""
     return (found.span() for found in pattern.finditer(text) if found.end() > found.start())
 
 
-def merged(spans: list[tuple[int, int, str]], ranks: Mapping[str, int]) -> list[tuple[int, int, str]]:
-    """Spans in order, those that overlap made one, of the longest one's kind, among equals of the first."""
-    spans.sort()
-    made = []
-    start, end, kind = spans[0]
-    longest = end - start
-    for next_start, next_end, next_kind in spans[1:]:
-        if next_start >= end:
-            made.append((start, end, kind))
-            start, end, kind = next_start, next_end, next_kind
-            longest = end - start
+def merged(places: list[Place], ranks: Mapping[str, int]) -> list[Place]:
+    """Places in order, those that overlap made one, of the longest one's kind, among equals of the first."""
+    places.sort()
+    made: list[Place] = []
+    reached = longest = -1
+    for place in places:
+        start, end, kind = place
+        if start >= reached:
+            made.append(place)
+            reached, longest = end, end - start
             continue
-        size = next_end - next_start
-        if size > longest or (size == longest and ranks.get(next_kind, 99) < ranks.get(kind, 99)):
-            kind, longest = next_kind, size
-        end = max(end, next_end)
-    made.append((start, end, kind))
+        first, _, last_kind = made[-1]
+        size = end - start
+        if size > longest or (size == longest and ranks.get(kind, 99) < ranks.get(last_kind, 99)):
+            last_kind, longest = kind, size
+        if end > reached:
+            reached = end
+        made[-1] = first, reached, last_kind
     return made

@@ -149,13 +149,13 @@ _INFIX = frozenset(
 _PASSWORD_IN_URL = next(number for number, (literal, _) in enumerate(SHAPES) if literal == "://")
 _INSIDE: list[tuple[int, str]] = []  # shapes that may stand inside a word, or begin before their literal
 _LONG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-./+~=:?&@%]{14,}+")
-_HEAD = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{2}")
-_BY_HEAD: dict[str, list[tuple[int, str]]] = {}
+_TO_BLANKS = bytes(code if chr(code).isalnum() and code < 128 else 32 for code in range(256))
+_BY_HEAD: dict[bytes, list[tuple[int, str]]] = {}
 for _number, (_literal, _shape) in enumerate(SHAPES):
     if _number in _INFIX or not _shape.startswith(_B) or not _literal[:2].isalnum():
         _INSIDE.append((_number, _literal))
     else:
-        _BY_HEAD.setdefault(_literal[:2], []).append((_number, _literal))
+        _BY_HEAD.setdefault(_literal[:2].encode(), []).append((_number, _literal))
 _INSIDE.remove((_PASSWORD_IN_URL, "://"))
 _COMPILED: dict[int, re.Pattern[str]] = {}
 _ANYTHING = frozenset({"://", "sig=", "ignature=", "AccountKey="})
@@ -184,7 +184,7 @@ def shapes_in(text: str) -> Iterator[int]:
     for number, literal in _INSIDE:
         if literal in long:
             yield number
-    for head in {*_HEAD.findall(long)} & _BY_HEAD.keys():
+    for head in {piece[:2] for piece in long.encode().translate(_TO_BLANKS).split()} & _BY_HEAD.keys():
         for number, literal in _BY_HEAD[head]:
             if literal in long:
                 yield number
@@ -244,9 +244,11 @@ def _varied(token: str, literal: str) -> bool:
     """Whether it may be a real secret: "sk-xxxxxxxxxxxxxxxxxxxxxx" and "sk-a-name-in-lower-case" are not."""
     if literal in _AWS:
         return not token.endswith("EXAMPLE")
-    _, _, tail = token.partition(literal)
+    tail = token.partition(literal)[2]
     signs = len(set(tail or token))
-    if signs < 6 or stutters(token) or "EXAMPLE" in token or (signs < 9 and _STRETCH.search(tail)):
+    if signs < 9 and (signs < 6 or _STRETCH.search(tail)):
+        return False
+    if "EXAMPLE" in token or stutters(token):
         return False
     return _THREE_DIGITS.match(token) is not None or (len(token) >= 32 and literal in _LETTERS_TOO)
 

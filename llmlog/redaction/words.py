@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from llmlog.redaction import births, ids
 from llmlog.redaction.secrets import shapes_in
-from llmlog.redaction.signs import BIRTH, BY_SHAPE, COLON, IBAN, ID_WORD, MAC, MAIL, NUMBER, PAIR, SHAPE, Gate
+from llmlog.redaction.signs import BIRTH, BY_SHAPE, COLON, IBAN, ID_WORD, MAC, MAIL, NUMBERS, PAIR, SHAPE, Gate
 
 __all__ = ["by_words"]
 
@@ -27,43 +27,48 @@ def by_words(stems: Iterable[str]) -> Gate:
 
     def learn(word: bytes) -> list[tuple[int, str]]:
         text = word.decode("utf-8", "replace")
-        told = [(hit, phrase) for hit, piece, fits, phrase in telling if fits(text, piece)]
+        told = [(sign, phrase) for sign, piece, fits, phrase in telling if fits(text, piece)]
         if len(word) <= _LONG:
             if len(known) >= _KNOWN:
                 known.clear()
             known[word] = told
         return told
 
-    def hits(text: str) -> Collection[int]:
-        made = {NUMBER, MAC, IBAN}  # as soon looked for as anything that would tell of them
+    always = learn(b"")  # of names without a letter no word tells
+
+    def seen(text: str) -> Collection[int]:
+        made = {NUMBERS, MAC, IBAN}  # as soon looked for as anything that would tell of them
         if "@" in text or "%40" in text:
             made.add(MAIL)
         if "::" in text or text.count(":") > 5:
             made.add(COLON)
         lower = text.lower()
-        words = set(lower.encode("utf-8", "replace").translate(_NO_LETTERS).split())
-        words.add(b"")
-        long = [word for word in words if len(word) > _LONG]
-        if long:
-            words.difference_update(long)
-            words.add(b" ".join(long))
-        for word in words:
+        long = [b""]
+        for word in set(lower.encode("utf-8", "replace").translate(_NO_LETTERS).split()):
             told = known.get(word)
-            for hit, phrase in learn(word) if told is None else told:
+            if told is None:
+                if len(word) > _LONG:  # is not kept: all of these are learnt in one go
+                    long.append(word)
+                    continue
+                told = learn(word)
+            for sign, phrase in told:
                 if phrase in lower:
-                    made.add(hit)
+                    made.add(sign)
+        for sign, phrase in learn(b" ".join(long)) if long[1:] else always:
+            if phrase in lower:
+                made.add(sign)
         for number in shapes_in(text):
             made.add(BY_SHAPE + number)
         return made
 
-    return hits
+    return seen
 
 
 Fits = Callable[[str, str], bool]
 
 
 def _telling(stems: Iterable[str]) -> Iterator[tuple[int, str, Fits, str]]:
-    """What a word, in small letters, tells of: the hit, a piece of the word, how it fits, what the text must hold."""
+    """What a word, in small letters, tells of: the sign, a piece of the word, how it fits, what the text must hold."""
     for stem in stems:
         yield PAIR, _piece(stem), _inside, stem
     for sign in ("bearer", "basic", "begin", "curl"):
