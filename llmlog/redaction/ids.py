@@ -204,11 +204,14 @@ def _in_window(
     for first, (begin, stop) in enumerate(pieces):
         if begin < reached or not tries or not _LEAD.match(text, begin, stop):
             continue
-        ends = [stop]
+        ends, size = [stop], stop - begin
         for next_begin, next_stop in pieces[first + 1 : first + 7]:
             if next_begin - ends[-1] > 2 or not _JOINTS.issuperset(text[ends[-1] : next_begin]):
                 break
             ends.append(next_stop)
+            size += next_stop - next_begin
+        if size < _LEAST:
+            continue
         tried = False
         for stop in reversed(ends):
             if stop - begin < _LEAST:

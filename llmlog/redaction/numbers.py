@@ -259,27 +259,31 @@ def _end_of_iban(text: str, start: int) -> int | None:
         return None
     end = start + length
     whole = text[start:end]
-    if not whole.isalnum():
-        end = _end_of_groups(text, start, length)
-        whole = text[start:end].replace(" ", "").replace("-", "")
-    if len(whole) != length or text[end : end + 1].isalnum():
-        return None
+    grouped = not whole.isalnum()
+    if grouped:
+        whole = text[start : end + length].replace(" ", "").replace("-", "")[:length]
     body = whole[4:]
+    if (
+        len(whole) < length
+        or not (body.isascii() and body.isalnum())
+        or (not grouped and text[end : end + 1].isalnum())
+    ):
+        return None
     if not body.isdecimal():
-        if not (body.isascii() and body.isalnum()):
-            return None
         body = body.upper().translate(_LETTERS)
-    return end if int(f"{body}{_COUNTRIES[country]}{whole[2:4]}") % 97 == 1 else None
+    if int(f"{body}{_COUNTRIES[country]}{whole[2:4]}") % 97 != 1:
+        return None
+    return _end_of_groups(text, start, length) if grouped else end
 
 
-def _end_of_groups(text: str, start: int, length: int) -> int:
+def _end_of_groups(text: str, start: int, length: int) -> int | None:
     """Where a number of so many letters and digits ends, when single blanks and hyphens part its groups."""
     body = _IBAN_BODY.match(text, start)
     at, left = start, length
     while body and left and at < body.end():
         left -= text[at] not in " -"
         at += 1
-    return at
+    return None if left or text[at : at + 1].isalnum() else at
 
 
 _LETTERS = {ord("A") + at: str(10 + at) for at in range(26)}

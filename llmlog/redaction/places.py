@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
@@ -43,23 +42,25 @@ _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63"
 _BLANKS = "\xa0\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 
 
+_LAST_DIGITS = 0x20000  # no script has digits beyond
+
+
 @cache
-def _table() -> tuple[re.Pattern[str], dict[int, str]]:
+def _table() -> dict[int, str]:
     table = dict.fromkeys(map(ord, _DASHES), "-") | dict.fromkeys(map(ord, _BLANKS), " ")
     table |= {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}  # fullwidth forms of ASCII
-    for code in range(0x80, sys.maxunicode + 1):
-        one = chr(code)
-        if one.isdecimal():
-            table[code] = str(unicodedata.decimal(one))
-    return re.compile(f"[{re.escape(''.join(map(chr, table)))}]"), table
+    digits = re.findall(r"\d", "".join(map(chr, range(0x80, _LAST_DIGITS))))
+    return table | {ord(digit): str(unicodedata.decimal(digit)) for digit in digits}
+
+
+@cache
+def _foreign() -> frozenset[str]:
+    return frozenset(map(chr, _table()))
 
 
 def folded(text: str) -> str:
     """The text with every digit, dash, blank and fullwidth letter in its ASCII form, each at the place it had."""
-    if text.isascii():
-        return text
-    foreign, table = _table()
-    return text.translate(table) if foreign.search(text) else text
+    return text if text.isascii() or _foreign().isdisjoint(text) else text.translate(_table())
 
 
 def outlines(**classes: str) -> bytes:

@@ -195,7 +195,7 @@ def of_shape(number: int, text: str) -> Iterator[Span]:
     literal, shape = SHAPES[number]
     pattern = _COMPILED.get(number)
     if pattern is None:  # a process meets few issuers
-        pattern = _COMPILED[number] = re.compile(shape)
+        pattern = _COMPILED[number] = re.compile(shape, re.ASCII)
     if number in _INFIX:
         for found in pattern.finditer(text):
             if literal in _ANYTHING or _varied(found[0], literal):

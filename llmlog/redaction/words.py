@@ -27,7 +27,10 @@ def by_words(stems: Iterable[str]) -> Gate:
 
     def learn(word: bytes) -> list[tuple[int, str]]:
         text = word.decode("utf-8", "replace")
-        told = [(sign, phrase) for sign, piece, fits, phrase in telling if fits(text, piece)]
+        letters = set(text)
+        told = [
+            (sign, phrase) for sign, piece, fits, phrase in telling if letters.issuperset(piece) and fits(text, piece)
+        ]
         if len(word) <= _LONG:
             if len(known) >= _KNOWN:
                 known.clear()
