@@ -130,6 +130,10 @@ def pattern(before: str, after: str) -> str:
     return f"{before}(?:{words})"
 
 
+_UNFIT, _WRONG, _RIGHT = "of no length", "with a wrong check digit", "a number"
+_Known = dict[tuple[str, str], str]
+
+
 def _words_in(lower: str) -> Iterator[tuple[int, int, str]]:
     """The telling words in a text, and what each tells of."""
     if not lower.isascii():
@@ -167,20 +171,24 @@ def national_id(text: str) -> Iterator[Span]:
         heads = {word[:_HEAD] for word in _SMALL_LETTERS.findall(lower)} & _BY_HEAD.keys()
         if not any(word in lower for head in heads for word, _ in _BY_HEAD[head]):
             return
-    known: dict[tuple[str, str], bool] = {}
+    known: _Known = {}
     words = sorted(_words_in(lower))
     reached = 0
     for (begin, end, name), follower in zip(words, [*words[1:], (len(text), 0, "")], strict=False):
-        kinds = _kinds(name)
-        after = list(_in_window(text, end, min(follower[0], end + _AFTER), kinds, known))
-        yield from after or _in_window(text, max(reached, begin - _BEFORE), begin, kinds, known)
+        after = list(_in_window(text, end, min(follower[0], end + _AFTER), name, known))
+        yield from after or _in_window(text, max(reached, begin - _BEFORE), begin, name, known)
         reached = after[-1][1] if after else end
 
 
+_ALONE = "only "  # stands in front of a kind that is meant without those it comes with
+
+
 @cache
-def _kinds(kind: str) -> tuple[str, ...]:
-    if kind in COUNTRIES:
-        return (kind, *(other for other in COUNTRIES if other[:2] == kind[:2] and other != kind and "_" in other))
+def _kinds(told: str) -> tuple[str, ...]:
+    if told.startswith(_ALONE):
+        return (told.removeprefix(_ALONE),)
+    if told in COUNTRIES:
+        return (told, *(other for other in COUNTRIES if other[:2] == told[:2] and other != told and "_" in other))
     return tuple(other for other in COUNTRIES if other not in _COMPANIES)
 
 
@@ -188,16 +196,14 @@ def country(kind: str) -> Detector:
     """The detector of one country's ids, wherever they stand."""
     if stdnum is None:
         raise UsageValueError(f"{kind} needs python-stdnum: pip install 'llmlog[ids]'")
-    return partial(_anywhere, kinds=(kind,))
+    return partial(_anywhere, told=_ALONE + kind)
 
 
-def _anywhere(text: str, kinds: tuple[str, ...]) -> Iterator[Span]:
-    return _in_window(text, 0, len(text), kinds, {}, tries=len(text))
+def _anywhere(text: str, told: str) -> Iterator[Span]:
+    return _in_window(text, 0, len(text), told, {}, tries=len(text))
 
 
-def _in_window(
-    text: str, start: int, end: int, kinds: tuple[str, ...], known: dict[tuple[str, str], bool], tries: int = _TRIES
-) -> Iterator[Span]:
+def _in_window(text: str, start: int, end: int, told: str, known: _Known, tries: int = _TRIES) -> Iterator[Span]:
     """The numbers between two places, each of up to seven pieces parted by a sign: the longest that is one."""
     pieces = [found.span() for found in _TOKEN.finditer(text, start, end)]
     reached = start
@@ -217,10 +223,11 @@ def _in_window(
             if stop - begin < _LEAST:
                 break
             whole = text[begin:stop]
-            compact = whole.translate(_SEPARATORS)
-            fitting = _fitting(kinds, compact.isdecimal()).get(len(compact), ())
-            tried = tried or bool(fitting)
-            if any(_is_number(kind, whole, known) for kind in fitting):
+            answer = known.get((told, whole))
+            if answer is None:
+                answer = known[told, whole] = _is_number(told, whole)
+            tried = tried or answer is not _UNFIT
+            if answer is _RIGHT:
                 yield begin, stop
                 reached = stop
                 break
@@ -228,8 +235,9 @@ def _in_window(
 
 
 @cache
-def _fitting(kinds: tuple[str, ...], bare: bool) -> dict[int, tuple[str, ...]]:
-    """Which of the kinds have numbers of a length, of digits alone or not."""
+def _fitting(told: str, bare: bool) -> dict[int, tuple[str, ...]]:
+    """Which of the kinds told of have numbers of a length, of digits alone or not."""
+    kinds = _kinds(told)
     unfit = _NEVER_BARE if bare else COUNTRIES.keys() - _LETTERED
     sizes = range(min(COUNTRIES[kind].least for kind in kinds), max(COUNTRIES[kind].most for kind in kinds) + 1)
     return {
@@ -240,11 +248,12 @@ def _fitting(kinds: tuple[str, ...], bare: bool) -> dict[int, tuple[str, ...]]:
     }
 
 
-def _is_number(kind: str, whole: str, known: dict[tuple[str, str], bool]) -> bool:
-    answer = known.get((kind, whole))
-    if answer is None:
-        answer = known[kind, whole] = any(check(whole) for check in _checks(kind))
-    return answer
+def _is_number(told: str, whole: str) -> str:
+    compact = whole.translate(_SEPARATORS)
+    fitting = _fitting(told, compact.isdecimal()).get(len(compact))
+    if not fitting:
+        return _UNFIT
+    return _RIGHT if any(check(whole) for kind in fitting for check in _checks(kind)) else _WRONG
 
 
 @cache

@@ -84,9 +84,11 @@ def phone_in(text: str, start: int, run: str, digits: str) -> Iterator[Span]:
     if start > 1 and text[start - 1] == ":" and text[start - 2].isdigit():
         shape = re.sub(r"^[0-9]{2}(?:[.,][0-9]+)?", _blanked, shape)
     shape = _NO_PHONE.sub(_blanked, shape)
-    for begin, end in _phones(shape, text, start):
-        if not is_part(text, begin, _with_extension(text, end)):
-            yield begin, _with_extension(text, end)
+    total = len(digits_of(shape.replace("#", "")) if "#" in shape else digits)
+    for begin, end in _phones(shape, total, text, start):
+        last = _with_extension(text, end)
+        if not is_part(text, begin, last):
+            yield begin, last
 
 
 def _blanked(found: re.Match[str]) -> str:
@@ -105,12 +107,11 @@ def _with_extension(text: str, end: int) -> int:
     return found.end() if found else end
 
 
-def _phones(shape: str, text: str, offset: int) -> Iterator[Span]:
+def _phones(shape: str, total: int, text: str, offset: int) -> Iterator[Span]:
     certain = 0
-    total = _count(shape)
     if total < 6:
         return
-    for found in _PHONE.finditer(shape):
+    for found in _PHONE.finditer(shape) if total > 8 or "+" in shape or "(" in shape else ():
         digits = len(digits_of(found[0]))
         if found["plus"]:
             good = digits >= 8 and not _DECIMAL.fullmatch(found[0])
@@ -139,7 +140,3 @@ def _phones(shape: str, text: str, offset: int) -> Iterator[Span]:
             near(WORD, _STEMS, text, start, end, 40) or (not bare and near(HINT, _HINT_STEMS, text, start, end, 28))
         ) and not is_part(text, start, end):
             yield start, end
-
-
-def _count(shape: str) -> int:
-    return len(digits_of(shape.replace("#", "")))
