@@ -19,9 +19,10 @@ from llmlog.faults import fault, notice
 from llmlog.plain import plain, text_of
 from llmlog.propagation import trace_of_now
 from llmlog.records import CALLS
-from llmlog.redaction import WITHHELD, Redactor, build, current
+from llmlog.redaction import REDACTED, WITHHELD, Redactor, build, current
 from llmlog.redaction.analysers import Analyser, presidio
 from llmlog.redaction.options import resolved
+from llmlog.redaction.ways import DROPPED
 from llmlog.semconv import STANDARD_ATTRIBUTES
 
 __all__ = ["ContextFilter", "Options", "RedactFilter"]
@@ -121,7 +122,7 @@ class RedactFilter(logging.Filter):
             changes, gone = _redacted(record, redactor)
         except Exception as error:
             changes, gone = _withheld(attributes, error)
-        target = _copy(record) if self._copies and changes else record
+        target = _copy(record) if self._copies and (changes or gone) else record
         made = target.__dict__
         for name in gone:
             made.pop(name, None)
@@ -152,8 +153,11 @@ def _redacted(record: logging.LogRecord, redactor: Redactor) -> tuple[dict[str, 
     gone = []
     for name in [name for name in attributes if name not in _PASSED]:
         value = attributes[name]
-        clean_name = redactor.text(name)
-        clean = value if _is_span_id(name, value) else redactor.field(clean_name, value)
+        clean_name = redactor.text(name) or REDACTED  # no value goes because its name does
+        clean = value if _is_span_id(name, value) else redactor.field(clean_name, value, DROPPED)
+        if clean is DROPPED:
+            gone.append(name)
+            continue
         if clean is value and issubclass(type(value), _CHANGEABLE):
             clean = plain(value)  # as it is now: a queue may hold the record while the caller goes on adding to it
         if clean_name is not name:

@@ -17,12 +17,12 @@ from llmlog.faults import fault
 from llmlog.plain import plain, text_of
 from llmlog.redaction import options
 from llmlog.redaction.names import KEYS, Names
-from llmlog.redaction.ways import Way, chosen, mask, pseudonyms, signing_keys, way
+from llmlog.redaction.ways import DROPPED, Way, chosen, mask, pseudonyms, signing_keys, way
 
 if TYPE_CHECKING:
     from llmlog.redaction.finder import Finder
 
-__all__ = ["KEYS", "WITHHELD", "Redactor"]
+__all__ = ["KEYS", "REDACTED", "WITHHELD", "Redactor"]
 
 WITHHELD = "<withheld: redaction failed>"
 REDACTED = "<REDACTED>"
@@ -42,8 +42,10 @@ class Redactor:
     names beside `KEYS` whose value is always replaced. `replace`: how, for all kinds or by kind (`key`: the values
     of `keys`, `*`: the others): "mask" (the word, as above), "partial" (the last four signs), "hash" (a pseudonym,
     the same for the same person), "drop", or a function from what was found to what takes its place, or its dotted
-    path. `hash_keys`: the pseudonyms' keys, id -> key, the first one signs; None: those of the environment
-    (`LLMLOG_HASH_KEYS=id:key,...`). `allow`, `allow_patterns`: what stays, though it was found.
+    path. What is dropped leaves the text around it, without the blank that would stand twice; a field or an item of
+    which nothing is left is gone itself. `hash_keys`: the pseudonyms' keys, id -> key, the first one signs; None:
+    those of the environment (`LLMLOG_HASH_KEYS=id:key,...`). `allow`, `allow_patterns`: what stays, though it was
+    found.
 
     No method raises: what cannot be redacted becomes `WITHHELD`, and the fault is counted.
     """
@@ -135,21 +137,27 @@ class Redactor:
         """The same object where nothing was found in it at any depth, a redacted plain copy otherwise."""
         return self._safely(value, "")
 
-    def field(self, name: str, value: Any) -> Any:
-        """`value`, as the field `name` of a mapping or of a record: the name may say that it goes."""
+    def field(self, name: str, value: Any, nothing: Any = "") -> Any:
+        """`value`, as the field `name` of a mapping or of a record: the name may say that it goes.
+
+        `nothing`: what comes back where nothing is left of it, because it was dropped.
+        """
         try:
             drop, hint = self._tell(name)
             if drop:
-                return self._instead(value)
+                clean = self._instead(value)
+                return nothing if clean is DROPPED else clean
         except Exception as error:
             return _withheld(error)
-        return self._safely(value, hint)
+        return self._safely(value, hint, nothing)
 
-    def _safely(self, value: Any, hint: str) -> Any:
+    def _safely(self, value: Any, hint: str, nothing: Any = "") -> Any:
         try:
             clean = self._clean(value, hint, _MAX_DEPTH, {})
             if clean is value or type(clean) is str:
                 return clean
+            if clean is DROPPED:
+                return nothing
             _make_sure_of_room(_ROOM)
             return plain(clean)
         except Exception as error:
@@ -157,9 +165,11 @@ class Redactor:
 
     def _clean(self, value: Any, hint: str, depth: int, known: dict[int, Any]) -> Any:
         """`value` redacted; the same object where nothing was found. `known`: what became of the containers so far."""
+        clean: Any
         kind = type(value)
         if kind is str:
-            return self._text(value, hint)
+            clean = self._text(value, hint)
+            return clean if clean is value or clean.strip() else DROPPED
         if value is None or kind is bool:
             return value
         if kind is int or kind is float:
@@ -171,13 +181,12 @@ class Redactor:
         if depth <= 0:
             return "<nested too deeply>"
         known[id(value)] = "<cycle>"
-        clean: Any
         if kind is dict:
             clean = self._clean_dict(value, depth - 1, known)
         else:
             members = list(value)
             clean = [self._clean(member, hint, depth - 1, known) for member in members]
-            clean = value if all(map(is_, clean, members)) else clean
+            clean = value if all(map(is_, clean, members)) else [one for one in clean if one is not DROPPED]
         known[id(value)] = clean
         return clean
 
@@ -188,8 +197,11 @@ class Redactor:
             name = key if type(key) is str else next(iter(plain({key: None})))
             drop, hint = self._tell(name)
             clean = self._instead(item) if drop else self._clean(item, hint, depth, known)
-            clean_name = self._text(name)
+            clean_name = self._text(name) if name else name
             changed = changed or clean is not item or clean_name is not name
+            if clean is DROPPED:
+                continue
+            clean_name = clean_name or (name and REDACTED)  # no value goes because its name does
             while clean_name in made:  # two keys that have become one: keep both values
                 clean_name += "_"
             made[clean_name] = clean
@@ -202,7 +214,7 @@ class Redactor:
         way = self._ways.get("key")
         if way is None:
             return REDACTED
-        return way(value if type(value) is str else text_of(value))
+        return way(value if type(value) is str else text_of(value)) or DROPPED
 
     def _clean_object(self, value: Any, hint: str, depth: int) -> Any:
         """An object as its plain form and as the texts that `str()` shows of it, alone and in a container."""
@@ -220,7 +232,7 @@ class Redactor:
             return number  # also what is not finite
         digits = str(int(number))
         clean = self._text(digits, hint)
-        return number if clean is digits else clean
+        return number if clean is digits else clean or DROPPED
 
     def _text(self, text: str, hint: str = "") -> str:
         probe = hint + text if hint else text
@@ -237,11 +249,15 @@ class Redactor:
                 start = skip
             if start > at:
                 pieces.append(probe[at:start])
-            if kind in ways:
-                pieces.append(ways[kind](probe[start:end]))
-            else:
-                pieces.append(words[kind] if kind in words else mask(kind))
             at = end
+            if kind not in ways:
+                pieces.append(words[kind] if kind in words else mask(kind))
+            elif word := ways[kind](probe[start:end]):
+                pieces.append(word)
+            elif probe[end : end + 1] == " " and (not pieces or pieces[-1][-1] == " "):
+                at += 1  # one blank is enough where a word is gone
+            elif end == len(probe) and pieces and pieces[-1][-1] == " ":
+                pieces[-1] = pieces[-1][:-1]
         if at == skip:
             return text
         pieces.append(probe[at:])

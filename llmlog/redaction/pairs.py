@@ -55,7 +55,20 @@ def opaque(value: str) -> bool:
         return False
     if value.isdecimal() or not _LETTER.search(value):
         return size >= 16 and value.isdecimal()
-    return len(set(value)) >= 6 and (size >= 24 or _MIXED_PIECE.search(value) is not None)
+    if len(set(value)) < 6 or not (size >= 24 or _MIXED_PIECE.search(value)):
+        return False
+    return not _is_made_up(value)
+
+
+_EXAMPLE = re.compile(r"(?<![0-9a-z@.])(?:example|placeholder|changeme|dummy|your)(?![0-9a-z])")
+_REPEATED = re.compile(r"([0-9]{3,}+)[^0-9A-Za-z]\1[^0-9A-Za-z]\1(?![0-9A-Za-z])")
+
+
+def _is_made_up(value: str) -> bool:
+    """Whether a value says itself that it is an example: by a word, or by figures three times over."""
+    if "-" not in value and "_" not in value:
+        return False
+    return _EXAMPLE.search(value.lower()) is not None or _REPEATED.search(value) is not None
 
 
 _AFTER_STEM = re.compile(

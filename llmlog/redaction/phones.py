@@ -66,7 +66,7 @@ def phone_in(text: str, start: int, run: str, digits: str) -> Iterator[Span]:
     """Phone numbers: with +, a leading 0, a code in brackets, as in America; others beside a telling word."""
     if len(digits) < 6:
         return
-    shape = run.rstrip(" .-(/")
+    whole = shape = run.rstrip(" .-(/")
     end = start + len(shape)
     after = text[end : end + 2]
     if _DATE.fullmatch(shape):
@@ -84,7 +84,7 @@ def phone_in(text: str, start: int, run: str, digits: str) -> Iterator[Span]:
     if start > 1 and text[start - 1] == ":" and text[start - 2].isdigit():
         shape = re.sub(r"^[0-9]{2}(?:[.,][0-9]+)?", _blanked, shape)
     shape = _NO_PHONE.sub(_blanked, shape)
-    total = len(digits_of(shape.replace("#", "")) if "#" in shape else digits)
+    total = len(digits) if shape == whole else len(digits_of(shape.replace("#", "")))
     for begin, end in _phones(shape, total, text, start):
         last = _with_extension(text, end)
         if not is_part(text, begin, last):

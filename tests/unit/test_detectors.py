@@ -290,6 +290,7 @@ def test_a_key_that_was_cut_off() -> None:
         f"chatcmpl-{RANDOM[:29]} call_{RANDOM[:24]} msg_01{RANDOM[:22]}",
         f"trace {HEX} commit {HEX}01234567",
         "the key is here, the secret of success; monkey: business12345678",
+        f"token: your-token-{RANDOM} my_token=example_{RANDOM} app_token=1234-1234-1234-{RANDOM}",
         "-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----",
     ],
 )

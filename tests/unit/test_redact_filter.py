@@ -170,6 +170,17 @@ def test_presidio_as_an_analyser(kind: type[RedactFilter]) -> None:
     assert list(analyse("Ann")) == [(0, 3, "person")]
 
 
+def test_fields_that_are_dropped(kind: type[RedactFilter]) -> None:
+    """A field of which redaction leaves nothing is gone from the record that goes on, and from no other."""
+    given = record("hello", mail=MAIL, both=[MAIL, 1], password="x")
+    made = passed(kind(replace="drop"), given)
+    assert not {"mail", "password"} & vars(made).keys()
+    assert vars(made)["both"] == [1]
+    if kind is Copying:
+        assert vars(given)["mail"] == MAIL
+    assert passed(kind(replace="drop"), record(MAIL)).getMessage() == ""
+
+
 def test_two_names_that_become_one(kind: type[RedactFilter]) -> None:
     """Fields whose names are redacted to the same word both stay."""
     got = vars(passed(kind(), record(**{MAIL: 1, "bob@example.org": 2})))
