@@ -34,7 +34,7 @@ _MADE_BY_FORMATTERS = frozenset({_MARK, "message", "asctime"})
 _ON_THE_PATH = (
     "RedactFilter(analyser=...) stands where records are logged; it is run only behind a queue, by a QueueListener"
 )
-_NAMES = ("pathname", "filename", "module", "funcName", "threadName", "processName", "taskName")
+_NAMES = ("name", "pathname", "filename", "module", "funcName", "threadName", "processName", "taskName")
 _CHANGEABLE = (dict, list, set, bytearray, deque)
 
 
@@ -196,12 +196,24 @@ def _message(record: logging.LogRecord, redactor: Redactor) -> dict[str, Any]:
         clean = redactor.value(msg)
         return made if clean is msg else {**made, "msg": clean}
     try:
-        text = record.getMessage()
+        text = _rendered(record, redactor)
     except Exception:  # arguments that do not fit the template
         text = f"{text_of(msg)} (args: {text_of(args)})"
     clean = redactor.text(text)
     # A message that is some object is text from here on: it might say something else when it is asked again.
     return {**made, "msg": clean} if made or clean is not text or type(msg) is not str else {}
+
+
+def _rendered(record: logging.LogRecord, redactor: Redactor) -> str:
+    """The message with its arguments; those go whose names say so, for the text no longer shows them."""
+    args = record.args
+    if not isinstance(args, dict) or not any(type(name) is str and redactor.goes(name) for name in args):
+        return record.getMessage()
+    clean = {name: redactor.field(name, value) if redactor.goes(name) else value for name, value in args.items()}
+    try:
+        return str(record.msg) % clean
+    except (TypeError, ValueError):  # "%(pin)d" takes no word
+        return f"{text_of(record.msg)} (args: {text_of(clean)})"
 
 
 def _exception(record: logging.LogRecord, redactor: Redactor) -> dict[str, Any]:

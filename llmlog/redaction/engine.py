@@ -28,6 +28,8 @@ WITHHELD = "<withheld: redaction failed>"
 REDACTED = "<REDACTED>"
 
 _CONTAINERS = frozenset({dict, list, tuple, set, frozenset})
+_PAIRS = frozenset({list, tuple})
+_NAMES = frozenset({str, bytes})
 _MAX_DEPTH = 24
 _ROOM = 120
 _LONG = 10**11  # a number with twelve digits may be a card's
@@ -63,11 +65,12 @@ class Redactor:
         hash_keys: Mapping[str, str | bytes] | None = None,
     ) -> None:
         from llmlog.redaction.finder import Finder  # late: see above
+        from llmlog.redaction.pairs import judge
 
         found_by = options.detectors_named(kinds)
         own = {**options.patterns(patterns), **options.functions(detectors)}
         key_names = list(dict.fromkeys([*KEYS, *options.names("keys", keys)]))
-        names = Names(key_names)
+        names = Names(key_names, judge if "api_key" in found_by else None)
         self._set_up(Finder(found_by, own, names, key_names, options.allowed(allow, allow_patterns)), names)
         self._words.update({"key": REDACTED}, **{kind: mask(kind) for kind in [*own, *found_by]})
         self._hash_keys.update(signing_keys(hash_keys))
@@ -133,6 +136,10 @@ class Redactor:
         made._clean_names, made.mark = {}, os.urandom(8).hex()
         return made
 
+    def goes(self, name: str) -> bool:
+        """Whether the value of this name goes, whatever it is."""
+        return self._tell(name)[0]
+
     def value(self, value: Any) -> Any:
         """The same object where nothing was found in it at any depth, a redacted plain copy otherwise."""
         return self._safely(value, "")
@@ -177,6 +184,8 @@ class Redactor:
         if id(value) in known:
             return known[id(value)]
         if kind not in _CONTAINERS:
+            if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+                return self._clean_named(value, depth, known)
             return self._clean_object(value, hint, depth)
         if depth <= 0:
             return "<nested too deeply>"
@@ -185,17 +194,37 @@ class Redactor:
             clean = self._clean_dict(value, depth - 1, known)
         else:
             members = list(value)
-            clean = [self._clean(member, hint, depth - 1, known) for member in members]
+            clean = [
+                self._clean_pair(member, hint, depth - 1, known)
+                if type(member) in _PAIRS and len(member) == 2
+                else self._clean(member, hint, depth - 1, known)
+                for member in members
+            ]
             clean = value if all(map(is_, clean, members)) else [one for one in clean if one is not DROPPED]
         known[id(value)] = clean
         return clean
+
+    def _clean_pair(self, value: Any, hint: str, depth: int, known: dict[int, Any]) -> Any:
+        """A name and its value, as headers are kept; any other list of two as it is."""
+        name, item = value
+        if type(name) in _NAMES and self._tell(_text_of_name(name))[0] and (clean := self._instead(item)) is not item:
+            return [name if type(name) is str else text_of(name), *(() if clean is DROPPED else (clean,))]
+        return self._clean(value, hint, depth, known)
+
+    def _clean_named(self, value: Any, depth: int, known: dict[int, Any]) -> Any:
+        """A named tuple: its fields' names tell of them."""
+        if depth <= 0:
+            return "<nested too deeply>"
+        clean = self._clean_dict(dict(zip(value._fields, value, strict=False)), depth - 1, known)
+        members = [clean.get(name, DROPPED) for name in value._fields]
+        return value if all(map(is_, members, value)) else [one for one in members if one is not DROPPED]
 
     def _clean_dict(self, value: dict[Any, Any], depth: int, known: dict[int, Any]) -> dict[Any, Any]:
         made: dict[Any, Any] = {}
         changed = False
         for key, item in list(value.items()):
             name = key if type(key) is str else next(iter(plain({key: None})))
-            drop, hint = self._tell(name)
+            drop, hint = self._tell(name if type(key) is not bytes else _text_of_name(key))
             clean = self._instead(item) if drop else self._clean(item, hint, depth, known)
             clean_name = self._text(name) if name else name
             changed = changed or clean is not item or clean_name is not name
@@ -276,6 +305,10 @@ def _withheld(error: BaseException) -> str:
     except RecursionError:  # the stack is full: the value goes all the same
         pass
     return WITHHELD
+
+
+def _text_of_name(name: str | bytes) -> str:
+    return name if isinstance(name, str) else name.decode("latin-1")
 
 
 def _repr(value: object) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 __all__ = ["KEYS", "Names", "squeezed", "stems_of"]
 
 KEYS = (
     "password", "passwd", "passphrase", "pwd", "secret", "secret_key", "secret_access_key", "api_key",
     "private_key", "authorization", "cookie", "set-cookie", "access_token", "refresh_token", "auth_token",
-    "session_token", "bearer_token", "ssn",
+    "session_token", "bearer_token", "ssn", "cvv", "cvc",
 )  # fmt: skip
 """Names whose value goes, whatever it is. `-`, `_` and capitals make no difference; `db_password` is one."""
 
@@ -46,11 +46,15 @@ def _parts(key: str) -> list[str]:
 
 
 class Names:
-    """Reads names; what it has learnt of those that come again and again it keeps."""
+    """Reads names; what it has learnt of those that come again and again it keeps.
 
-    def __init__(self, keys: Iterable[str]) -> None:
+    `judge`: says "any" of the further names, as `squeezed` has them, whose values are secret whatever they are.
+    """
+
+    def __init__(self, keys: Iterable[str], judge: Callable[[str], object] | None = None) -> None:
         self._exact = frozenset(map(squeezed, keys))
         self._endings = tuple(key for key in self._exact if len(key) >= 6)
+        self._judge = judge
         self._known: dict[str, tuple[bool, str]] = {}
 
     def tell(self, name: str) -> tuple[bool, str]:
@@ -61,7 +65,7 @@ class Names:
         name = squeezed(key)
         single = name.removesuffix("s")
         goes = name in self._exact or single in self._exact or name.endswith(self._endings)
-        goes = goes or single.endswith(self._endings)
+        goes = goes or single.endswith(self._endings) or (self._judge is not None and self._judge(name) == "any")
         hint = next((text or f"{key}: " for endings, text in _HINTS if name.endswith(endings)), "")
         if len(self._known) >= _KNOWN:
             self._known.clear()

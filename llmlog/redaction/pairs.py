@@ -60,7 +60,7 @@ def opaque(value: str) -> bool:
     return not _is_made_up(value)
 
 
-_EXAMPLE = re.compile(r"(?<![0-9a-z@.])(?:example|placeholder|changeme|dummy|your)(?![0-9a-z])")
+_EXAMPLE = re.compile(r"(?<![0-9a-z@.])(?:example|placeholder|changeme|dummy|your)(?![0-9a-z.])")
 _REPEATED = re.compile(r"([0-9]{3,}+)[^0-9A-Za-z]\1[^0-9A-Za-z]\1(?![0-9A-Za-z])")
 
 
@@ -73,16 +73,16 @@ def _is_made_up(value: str) -> bool:
 
 _AFTER_STEM = re.compile(
     r"""([\w\-]{0,24}+)
-    (?: \\?["'`]?\]?(?:\[[0-9]*\])?[ \t]{0,4}(?:(?:string|str)[ ])?(?:[:=?.|!]{0,3}=>?|:)[=:]{0,2}[ \t]{0,8}
-      | \\?["'],[ ]{0,2}(?=\\?["'])
+    (?: \\{0,15}["'`]?\]?(?:\[[0-9]*\])?[ \t]{0,4}(?:(?:string|str)[ ])?(?:[:=?.|!]{0,3}=>?|:)[=:]{0,2}[ \t]{0,8}
+      | \\{0,15}["'],[ ]{0,2}(?=\\{0,15}["'])
       | (?P<tag>>)\s{0,12}
       | (?P<blank>[ ])(?=\S{16}) )
-    (?P<quote>\\?["'`])?
+    (?:(?:[a-z_][\w.]{0,40}\()?[bru]{0,2}(?=["']))?(?P<quote>\\{0,15}["'`])?
     (?:(?:bearer|basic|token|negotiate|bot|apikey)[ ]{1,3}|(?P<signed>digest|aws4-hmac-sha256)[ ]{1,3})?""",
     re.VERBOSE,
 )
 _PLAIN = re.compile(  # `name=value`, as most are
-    r"([\w\-]{0,24}+)=(?!(?:bearer|basic|token|negotiate|bot|apikey|digest|aws4-hmac-sha256) )"
+    r"([\w\-]{0,24}+)=(?![\w.]{0,40}+\(?[\"'])(?!(?:bearer|basic|token|negotiate|bot|apikey|digest|aws4-hmac-sha256) )"
     r"([a-z0-9/+][^\s,;&\"'`<>\\]{0,80}+)(?![^\s,;&\"'`<>\\])"
 )
 _SMALL_LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -99,7 +99,7 @@ _VALUES = {
     "cookie": re.compile(r"(?:[^\s;,\"'`]|;[ ]?){0,256}"),
     "signed": re.compile(r"[^\r\n'}]{0,256}"),
 }
-_STRUCTURE = re.compile(r"[\[{]\s{0,8}(?:\\?[\"'0-9]|[\[{])")
+_STRUCTURE = re.compile(r"[\[{]\s{0,8}(?:\\{0,15}[\"'0-9]|[\[{])")
 _BRACKET = re.compile(r"[\[\]{}]")
 _LONGEST = 4096
 _PLACEHOLDER = re.compile(

@@ -179,6 +179,8 @@ def test_no_phone(text: str) -> None:
         ("fe80::1ff:fe23:4567:890a%eth0", "fe80::1ff:fe23:4567:890a%eth0"),
         ("2001:db8::1: unreachable", "2001:db8::1"),
         ("on ::1 now", "::1"),
+        ("peer:2001:db8::1", "2001:db8::1"),
+        ("node:2001:db8::1 up", "2001:db8::1"),
     ],
 )
 def test_ip(text: str, address: str) -> None:
@@ -320,6 +322,7 @@ def test_no_api_key(text: str) -> None:
         ("birth_date", "DOB: 05/17/1980", "05/17/1980"),
         ("birth_date", "geboren am 17.05.1980", "17.05.1980"),
         ("birth_date", "née le 17 mai 1980", "17 mai 1980"),
+        ("birth_date", "born, as far as anybody in the office knows, on 17 May 1980", "17 May 1980"),
         ("api_key", "GET /x?X-Amz-Signature=0f8fad5bd9cb469fa16570867728950e&y=1", "0f8fad5bd9cb469fa16570867728950e"),
         ("api_key", 'Authorization: Digest username="ann", response="0f8f"', 'username="ann", response="0f8f"'),
         ("api_key", "curl -u ann:hunter2 https://x.example", "ann:hunter2"),

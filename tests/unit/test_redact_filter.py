@@ -73,6 +73,25 @@ def test_message_and_arguments(kind: type[RedactFilter]) -> None:
     assert got.args is None
 
 
+def test_arguments_by_name(kind: type[RedactFilter]) -> None:
+    """In a message that takes its arguments by their names, the names say what goes."""
+    redact = kind()
+    assert passed(redact, record("%(user)s: %(password)s", {"user": "ann", "password": "x1"})).getMessage() == (
+        "ann: <REDACTED>"
+    )
+    made = passed(redact, record("%(password)d", {"password": 1234})).getMessage()
+    assert "1234" not in made
+    assert "<REDACTED>" in made
+    assert passed(redact, record("%(n)05d %(a).1f", {"n": 7, "a": 1.25})).getMessage() == "00007 1.2"
+
+
+def test_the_name_of_a_logger(kind: type[RedactFilter]) -> None:
+    """A logger that is called after somebody is not named any more."""
+    given = record()
+    given.name = f"users.{MAIL}"
+    assert MAIL not in passed(kind(), given).name
+
+
 def test_arguments_go_even_where_nothing_was_found(kind: type[RedactFilter]) -> None:
     """What was looked at as rendered is handed on as rendered."""
     got = passed(kind(), record("%d of %s", 3, "five"))
