@@ -82,8 +82,8 @@ _AFTER_STEM = re.compile(
     re.VERBOSE,
 )
 _PLAIN = re.compile(  # `name=value`, as most are
-    r"([\w\-]{0,24}+)=(?![\w.]{0,40}+\(?[\"'])(?!(?:bearer|basic|token|negotiate|bot|apikey|digest|aws4-hmac-sha256) )"
-    r"([a-z0-9/+][^\s,;&\"'`<>\\]{0,80}+)(?![^\s,;&\"'`<>\\])"
+    r"([\w\-]{0,24}+)=(?!(?:bearer|basic|token|negotiate|bot|apikey|digest|aws4-hmac-sha256) )"
+    r"([a-z0-9/+][^\s,;&\"'`<>\\]{0,80}+)(?=[\s,;&<>\\]|\Z)"
 )
 _SMALL_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _IN_NAMES = _SMALL_LETTERS + "0123456789_-."
