@@ -19,9 +19,10 @@ from llmlog.faults import fault, notice
 from llmlog.plain import plain, text_of
 from llmlog.propagation import trace_of_now
 from llmlog.records import CALLS
-from llmlog.redaction import WITHHELD, Redactor, build, current
+from llmlog.redaction import REDACTED, WITHHELD, Redactor, build, current
 from llmlog.redaction.analysers import Analyser, presidio
 from llmlog.redaction.options import resolved
+from llmlog.redaction.ways import DROPPED
 from llmlog.semconv import STANDARD_ATTRIBUTES
 
 __all__ = ["ContextFilter", "Options", "RedactFilter"]
@@ -33,7 +34,7 @@ _MADE_BY_FORMATTERS = frozenset({_MARK, "message", "asctime"})
 _ON_THE_PATH = (
     "RedactFilter(analyser=...) stands where records are logged; it is run only behind a queue, by a QueueListener"
 )
-_NAMES = ("pathname", "filename", "module", "funcName", "threadName", "processName", "taskName")
+_NAMES = ("name", "pathname", "filename", "module", "funcName", "threadName", "processName", "taskName")
 _CHANGEABLE = (dict, list, set, bytearray, deque)
 
 
@@ -121,7 +122,7 @@ class RedactFilter(logging.Filter):
             changes, gone = _redacted(record, redactor)
         except Exception as error:
             changes, gone = _withheld(attributes, error)
-        target = _copy(record) if self._copies and changes else record
+        target = _copy(record) if self._copies and (changes or gone) else record
         made = target.__dict__
         for name in gone:
             made.pop(name, None)
@@ -152,8 +153,11 @@ def _redacted(record: logging.LogRecord, redactor: Redactor) -> tuple[dict[str, 
     gone = []
     for name in [name for name in attributes if name not in _PASSED]:
         value = attributes[name]
-        clean_name = redactor.text(name)
-        clean = value if _is_span_id(name, value) else redactor.field(clean_name, value)
+        clean_name = redactor.text(name) or REDACTED  # no value goes because its name does
+        clean = value if _is_span_id(name, value) else redactor.field(clean_name, value, DROPPED)
+        if clean is DROPPED:
+            gone.append(name)
+            continue
         if clean is value and issubclass(type(value), _CHANGEABLE):
             clean = plain(value)  # as it is now: a queue may hold the record while the caller goes on adding to it
         if clean_name is not name:
@@ -192,12 +196,24 @@ def _message(record: logging.LogRecord, redactor: Redactor) -> dict[str, Any]:
         clean = redactor.value(msg)
         return made if clean is msg else {**made, "msg": clean}
     try:
-        text = record.getMessage()
+        text = _rendered(record, redactor)
     except Exception:  # arguments that do not fit the template
         text = f"{text_of(msg)} (args: {text_of(args)})"
     clean = redactor.text(text)
     # A message that is some object is text from here on: it might say something else when it is asked again.
     return {**made, "msg": clean} if made or clean is not text or type(msg) is not str else {}
+
+
+def _rendered(record: logging.LogRecord, redactor: Redactor) -> str:
+    """The message with its arguments; those go whose names say so, for the text no longer shows them."""
+    args = record.args
+    if not isinstance(args, dict) or not any(type(name) is str and redactor.goes(name) for name in args):
+        return record.getMessage()
+    clean = {name: redactor.field(name, value) if redactor.goes(name) else value for name, value in args.items()}
+    try:
+        return str(record.msg) % clean
+    except (TypeError, ValueError):  # "%(pin)d" takes no word
+        return f"{text_of(record.msg)} (args: {text_of(clean)})"
 
 
 def _exception(record: logging.LogRecord, redactor: Redactor) -> dict[str, Any]:

@@ -4,38 +4,38 @@ from __future__ import annotations
 
 import re
 import socket
+import string
 from collections.abc import Iterator
 
-from llmlog.redaction.places import Span
+from llmlog.redaction.places import Span, outline, outlines
 
-__all__ = ["email", "ipv4_in", "ipv6", "is_ipv4", "mac", "userinfo"]
+__all__ = ["email", "ipv4_in", "ipv6", "is_version", "mac", "userinfo"]
 
 # E-mail addresses
 
 _MAIL = re.compile(r"(?<![\w.+'~!#$*^-])([\w.+'~!#$*^-]++)(?:@|%40)([\w-]++(?:\.[\w-]++)++)")
 _LOCAL = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+'~!#$*^-"
 _LOCAL_LEADS = ".+'~!#$*^-"
-_DOMAIN = re.compile(r"[\w-]++(?:\.[\w-]++)++")
+_AT = re.compile(r"@[\w-]++(?:\.([\w-]++))++")
 _REACH = 256
 
 
 def email(text: str) -> Iterator[Span]:
     """E-mail addresses, international ones and those in URLs (`%40`) too."""
-    at = text.find("@")
-    if "%40" in text or (at >= 0 and not text.isascii()):
+    if "%40" in text or ("@" in text and not text.isascii()):
         for found in _MAIL.finditer(text):
             place = _address(text, found.start(1), found.end(1), found.start(2), found.end())
             if place:
                 yield place
         return
-    while at >= 0:
-        domain = _DOMAIN.match(text, at + 1)
-        if domain:
-            head = text[at - _REACH if at > _REACH else 0 : at]
-            place = _address(text, at - len(head) + len(head.rstrip(_LOCAL)), at, at + 1, domain.end())
-            if place:
-                yield place
-        at = text.find("@", at + 1)
+    for found in _AT.finditer(text):
+        at, end = found.span()
+        head = text[at - _REACH if at > _REACH else 0 : at]
+        local = head[len(head.rstrip(_LOCAL)) :].lstrip(_LOCAL_LEADS)
+        if local and local != "git" and found[1].isalpha() and len(found[1]) > 1:
+            yield at - len(local), end
+        elif place := _address(text, at - len(local), at, at + 1, end):
+            yield place
 
 
 def _address(text: str, start: int, at: int, domain: int, end: int) -> Span | None:
@@ -56,10 +56,12 @@ def _is_top_level(label: str) -> bool:
 # Machines
 
 _IPV4 = re.compile(r"(?<![\w.])(?<![A-Za-z_]-)[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![\w]|\.[0-9])")
-_HEX_OR_COLON = "0123456789abcdefABCDEF:"
-_IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]*+(?:\.[0-9]{1,3}){0,3}+(?:%[0-9A-Za-z]{1,15})?")
+_HEX = "0123456789abcdefABCDEF"
+_FROM_COLON = re.compile(":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]*+")
+_IPV6 = re.compile(r"(?<![\w.])([0-9A-Fa-f:]*+(?:\.[0-9]{1,3}){0,3}+)(%[0-9A-Za-z]{1,15})?")
+_THREE_IN_A_ROW = re.compile("[0-9A-Fa-f]{3}")
 _BETWEEN = " :=.\"'"
-_LAST_OF_VERSIONS = frozenset("nedrvNEDRV")
+_LAST_OF_VERSIONS = frozenset(["", *"nedrvNEDRV<>~!"])
 _VERSION = re.compile(
     r"(?:version|release|firmware|build|\bver|\bv)[\"']?[ :=.]{0,3}[\"']?\Z|[=<>~!]=[ ]?\Z", re.IGNORECASE
 )
@@ -68,56 +70,60 @@ _VERSION = re.compile(
 def ipv4_in(text: str, start: int, end: int) -> Iterator[Span]:
     """IPv4 addresses between two places; not versions."""
     for found in _IPV4.finditer(text, start, min(len(text), end + 2)):
-        if max(map(int, found[0].split("."))) < 256 and not _is_version(text, *found.span()):
+        if max(map(int, found[0].split("."))) < 256 and not is_version(text, *found.span()):
             yield found.span()
 
 
-def is_ipv4(text: str, start: int, end: int) -> bool:
-    """Whether four numbers with dots that stand alone are an address."""
-    return max(map(int, text[start:end].split("."))) < 256 and not _is_version(text, start, end)
-
-
-def _is_version(text: str, start: int, end: int) -> bool:
-    before = text[max(0, start - 12) : start]
-    if before[-1:] == "/" and before[-2:-1].isalnum() and text.endswith(".0", start, end):
+def is_version(text: str, start: int, end: int) -> bool:
+    """Whether four numbers with dots are rather a version, by what stands before them."""
+    if not start:
+        return False
+    before = text[start - 12 if start > 12 else 0 : start]
+    if before[-1] == "/" and before[-2:-1].isalnum() and text.endswith(".0", start, end):
         return text[end : end + 1] != ":"  # Chrome/120.0.0.0; host/10.1.2.3, as Java writes it, is an address
-    name = before.rstrip(_BETWEEN)
-    if name[-1:] in _LAST_OF_VERSIONS or name[-1:] in "<>~!" or before.rstrip(" ").endswith("=="):
+    if before.rstrip(_BETWEEN)[-1:] in _LAST_OF_VERSIONS or "==" in before:
         return _VERSION.search(before) is not None
     return False
 
 
 def ipv6(text: str) -> Iterator[Span]:
     """IPv6 addresses; not times of day, or `a::b` in code."""
-    if ":" not in text or ("::" not in text and text.count(":") < 6):
+    if "::" not in text and text.count(":") < 6:
         return
-    at = text.find(":")
-    while at >= 0:
+    for found in _FROM_COLON.finditer(text):
+        tail = found[0]
+        if "::" not in tail and tail.count(":") < 6:
+            continue
+        at = found.start()
         head = text[at - 4 if at > 4 else 0 : at]
-        found = _IPV6.match(text, at - len(head) + len(head.rstrip(_HEX_OR_COLON)))
-        reached = at + 1
-        if found:
-            reached = max(reached, found.end())
-            whole = found[0]
-            if whole.count(":") > 1:
-                address = whole.partition("%")[0].rstrip(".")
-                if address.endswith(":") and not address.endswith("::"):
-                    address = address[:-1]
-                if 3 <= len(address) <= 45 and _is_ipv6(address) and not text[found.end() : found.end() + 1].isalnum():
-                    yield found.start(), found.end() if "%" in whole else found.start() + len(address)
-        else:
-            while text[reached : reached + 1] == ":":
-                reached += 1
-        at = text.find(":", reached)
+        start = at - len(head) + len(head.rstrip(_HEX))
+        if start and text[start - 1].isalnum() and text[at - 1].isalpha():
+            start = at + 1  # the colon ends a name: `peer:2001:db8::1`
+        place = _ipv6_at(text, start)
+        if place:
+            yield place
+
+
+def _ipv6_at(text: str, start: int) -> Span | None:
+    found = _IPV6.match(text, start)
+    if not found or text[found.end() : found.end() + 1].isalnum():
+        return None
+    address, zone = found[1], found[2]
+    if address[-1:] in ":." and not zone:
+        address = address.rstrip(".")
+        if address.endswith(":") and not address.endswith("::"):
+            address = address[:-1]
+    if not 3 <= len(address) <= 45 or not _is_ipv6(address):
+        return None
+    return start, found.end() if zone else start + len(address)
 
 
 def _is_ipv6(address: str) -> bool:
     if "." not in address and address != "::1":
-        groups = [group for group in address.split(":") if group]
-        joined = "".join(groups)
-        if len(joined) < 4 or joined.isalpha():
+        digits = address.replace(":", "")
+        if len(digits) < 4 or digits.isalpha():
             return False  # `a::b` is code, `[::2]` a slice
-        if "::" in address and max(map(len, groups)) < 3:
+        if "::" in address and not _THREE_IN_A_ROW.search(address):
             return False
     try:
         socket.inet_pton(socket.AF_INET6, address)
@@ -133,22 +139,25 @@ _MAC = re.compile(
     )(?![\w-]|[:.][0-9A-Fa-f])""",
     re.VERBOSE,
 )
+_OUTLINES = outlines(h=string.hexdigits)
+_MIDDLES = (  # the outlines of what a hardware address has in it, and how much of it stands before
+    (b":hh:hh:", 2), (b"-hh-hh-", 2), (b".hhhh.", 4)
+)  # fmt: skip
 _NOBODY = frozenset({"000000000000", "ffffffffffff"})
 
 
 def mac(text: str) -> Iterator[Span]:
     """Hardware addresses, in pairs with : or -, or in fours with dots; not those that stand for nobody or everybody."""
-    for sign, size in ((":", 3), ("-", 3), (".", 5)):
-        at = text.find(sign)
-        while at >= 0:
-            if text[at + size : at + size + 1] == sign and at > size - 2:
-                found = _MAC.match(text, at - size + 1)
-                if found:
-                    digits = found[0].replace(sign, "").lower()
-                    if digits not in _NOBODY and (found[1] or not digits.isdecimal()):
-                        yield found.span()
-                    at = found.end()
-            at = text.find(sign, at + 1)
+    outlined = outline(text, _OUTLINES)
+    for middle, head in _MIDDLES:
+        inside = outlined.find(middle)
+        while inside >= 0:
+            found = _MAC.match(text, inside - head) if inside >= head else None
+            if found:
+                digits = found[0].replace(text[inside], "").lower()
+                if digits not in _NOBODY and (head == 2 or not digits.isdecimal()):
+                    yield found.span()
+            inside = outlined.find(middle, inside + 3)
 
 
 _USERINFO = re.compile(r"://([^\s/?#@\"'<>:]{0,256}+(?::[^\s/@\"'<>]{0,256}+)?)@")

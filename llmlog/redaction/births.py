@@ -33,20 +33,30 @@ _DATE = re.compile(
     re.VERBOSE,
 )
 _REACH = 48
+_BEFORE, _AFTER = 12, 18  # how far a word reaches around its stem
+_LONGEST = 32
 
 
 def birth_date(text: str) -> Iterator[Span]:
-    """Dates, in figures or with a month's name, shortly after a word for birth."""
+    """Dates, in figures or with a month's name, shortly after a word for birth: the first one after each."""
     lower = text.lower()
     if len(lower) != len(text):
         lower = text
-    for stem in STEMS:
-        at = lower.find(stem)
-        while at >= 0:
-            word = _WORD.search(lower, at - 12 if at > 12 else 0, at + 18)
-            reached = word.end() if word else at + len(stem)
-            found = _DATE.search(lower, reached, reached + _REACH) if word else None
-            if found:
-                yield found.span()
-                reached = found.end()
-            at = lower.find(stem, max(reached, at + len(stem)))
+    stems = [stem for stem in STEMS if stem in lower]
+    if not stems:
+        return
+    first = max(0, min(map(lower.find, stems)) - _BEFORE)
+    last = max(map(lower.rfind, stems)) + _AFTER
+    words = [word.end() for word in _WORD.finditer(lower, first, last)]
+    if not words:
+        return
+    words.append(len(text) + 1)
+    word, following = -_REACH, 0
+    for date in _DATE.finditer(lower, words[0], words[-2] + _REACH + _LONGEST):
+        start = date.start()
+        while words[following] <= start:
+            word = words[following]
+            following += 1
+        if start - word < _REACH:
+            yield date.span()
+            word = -_REACH

@@ -24,9 +24,7 @@ def build(option: Any = None) -> Redactor:
     if option is None or option is True:
         return Redactor()
     if option is False:
-        nothing = Redactor.__new__(Redactor)
-        nothing._set_up({}, {}, [])
-        return nothing
+        return Redactor.of_nothing()
     if isinstance(option, Mapping):
         for name in option:
             if name not in _OPTIONS:

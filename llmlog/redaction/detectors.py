@@ -13,16 +13,30 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from llmlog.redaction.addresses import email, ipv4_in, ipv6, is_ipv4, mac, userinfo
+from llmlog.redaction.addresses import email, ipv4_in, ipv6, is_version, mac, userinfo
 from llmlog.redaction.births import birth_date
-from llmlog.redaction.gate import BIRTH, COLON, IBAN, ID_WORD, MAC, MAIL, SHAPE
 from llmlog.redaction.ids import national_id
-from llmlog.redaction.numbers import RUN, card_in, digits_of, iban, is_card, ssn_in
+from llmlog.redaction.numbers import FREE_RUN, card_in, digits_of, iban, is_card, ssn_in
 from llmlog.redaction.phones import has_extension, phone_in
 from llmlog.redaction.places import Detector, Span, folded
 from llmlog.redaction.secrets import api_key, framed
+from llmlog.redaction.signs import BIRTH, COLON, IBAN, ID_WORD, MAC, MAIL, SHAPE
 
-__all__ = ["DETECTORS", "INERT", "IN_RUNS", "STEPS", "Detector", "InRun", "card", "email", "ip", "phone", "ssn"]
+__all__ = [
+    "DETECTORS",
+    "INERT",
+    "IN_RUNS",
+    "NUMBER",
+    "STEPS",
+    "Detector",
+    "InRun",
+    "card",
+    "email",
+    "ip",
+    "phone",
+    "ssn",
+    "holds",
+]
 
 InRun = Callable[[str, int, str, str], Iterator[Span]]
 """Looks at one run: the text, where the run begins in it, the run, and its digits alone."""
@@ -38,44 +52,46 @@ IN_RUNS: dict[str, tuple[InRun, int]] = {
 """What is looked for in a run of digits, with the least number of them: what explains a whole run ends its reading."""
 
 
-# Most numbers stand alone, in one of a few forms: these are told by one look at the whole.
-_ALONE = re.compile(
-    r"""(?P<ip>[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})
-      | (?P<card>[0-9]{13,19}|[0-9]{4}([ -])[0-9]{4}\3[0-9]{4}\3[0-9]{4})
-      | (?P<ssn>(?!000|666|9)[0-9]{3}-(?!00)[0-9]{2}-(?!0000)[0-9]{4})
-      | (?P<date>(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9](?:[ ][0-2][0-9])?|[0-9]{1,9}\.[0-9]{1,9}|[0-9]{1,5})
-      | (?P<phone>\+[1-9][0-9]{0,2}(?:[ -][0-9]{2,9}){2,5}|\+[1-9][0-9]{8,14}
-        |(?:1[ .\-]?)?\([2-9][0-9]{2}\)[ ]?[0-9]{3}[ .\-][0-9]{4}|(?:1-)?[2-9][0-9]{2}-[0-9]{3}-[0-9]{4})""",
+# Most numbers stand alone, in one of a few forms: these are told by one look at the whole. Anything else is a run.
+# The first sign is read before all else, for that is how an expression is fast that begins at few places.
+NUMBER = re.compile(
+    r"""[+(0-9](?=[0-9 ().\-/]{6})(?:(?<![^ \t\n=,;()\[\]{}<>|"'].)(?:
+        (?P<date>(?:(?<=1)9|(?<=2)0)[0-9]{2}-[01][0-9]-[0-3][0-9](?=T[0-2][0-9]:|[ ][0-2][0-9]:[0-5]))
+      | (?:
+          (?P<ip>(?:(?<=1)[0-9]{0,2}|(?<=2)(?:[0-4]?[0-9]|5[0-5])?|(?<=[03-9])[0-9]?)
+            (?:\.(?:25[0-5]|2[0-4][0-9]|[01]?[0-9]?[0-9])){3})
+        | (?P<card>(?<=[0-9])(?:[0-9]{12,18}|[0-9]{3}([ -])[0-9]{4}\4[0-9]{4}\4[0-9]{4}))
+        | (?P<ssn>(?:(?<=0)(?!00)|(?<=6)(?!66)|(?<=[1-578]))[0-9]{2}-(?!00)[0-9]{2}-(?!0000)[0-9]{4})
+        | (?P<figure>(?:(?<=1)9|(?<=2)0)[0-9]{2}-[01][0-9]-[0-3][0-9](?:[ ][0-2][0-9])?
+          |(?<=[0-9])(?:[0-9]{0,8}\.[0-9]{1,9}|[0-9]{0,4}))
+        | (?P<phone>(?<=\+)[1-9](?:[0-9]{0,2}(?:[ -][0-9]{2,9}){2,5}|[0-9]{8,14})
+          |(?:(?<=\()|(?<=1)[ .\-]?\()[2-9][0-9]{2}\)[ ]?[0-9]{3}[ .\-][0-9]{4}
+          |(?:(?<=[2-9])[0-9]{2}|(?<=1)-[2-9][0-9]{2})-[0-9]{3}-[0-9]{4})
+      )(?=[\t\n=,;\[\]{}<>|"']|\Z|[ (][ .\-(/]*+(?![0-9)]))
+    )
+    | (?P<run>[0-9 ().\-/]{6,}+))""",
     re.VERBOSE,
 )
-_AROUND = frozenset(["", *" \t\n=,;()[]{}<>|\"'"])
+"""Whatever is made of digits, by the name of the group: `date` and `figure` are nobody's, a `run` may hold anything."""
 
 
-def told_alone(text: str, start: int, run: str) -> tuple[str, int, int] | None:
-    """The kind and place of a number that makes up its whole run, `date` for what is none; None: look closer."""
-    bare = run.rstrip(" .-(/")
-    end = start + len(bare)
-    if text[end : end + 1] not in _AROUND or (start and text[start - 1] not in _AROUND):
-        return None
-    found = _ALONE.fullmatch(bare)
-    if not found:
-        return None
-    kind = found.lastgroup
-    if kind == "ip":
-        return (kind, start, end) if is_ipv4(text, start, end) else None
+def holds(kind: str, text: str, start: int, end: int) -> bool:
+    """Whether a number that stands alone in the form of its kind is one, by what makes it valid."""
     if kind == "card":
-        return (kind, start, end) if is_card(text, start, bare) else None
+        return is_card(text, start, text[start:end])
+    if kind == "ip":
+        return not is_version(text, start, end)
     if kind == "phone":
-        return (kind, start, end) if 9 <= len(digits_of(bare)) <= 15 and not has_extension(text, end) else None
-    return kind, start, end  # type: ignore[return-value]
+        return not has_extension(text, end) and 9 <= len(digits_of(text[start:end])) <= 15
+    return True
 
 
 def _in_runs(text: str, kind: str) -> Iterator[Span]:
     look, least = IN_RUNS[kind]
-    for found in RUN.finditer(text):
-        digits = digits_of(found[0])
+    for run in FREE_RUN.finditer(text):
+        digits = digits_of(run[0])
         if len(digits) >= least:
-            yield from look(text, found.start(), found[0], digits)
+            yield from look(text, run.start(), run[0], digits)
 
 
 def card(text: str) -> Iterator[Span]:
@@ -120,8 +136,8 @@ DETECTORS: dict[str, Detector] = {
 }
 """Every detector, by the name of its kind; where findings of equal length collide, the first kind wins."""
 
-STEPS: dict[str, tuple[Detector, int | None]] = {
+STEPS: dict[str, tuple[Detector, int]] = {
     "userinfo": (userinfo, MAIL), "api_key": (framed, SHAPE), "email": (email, MAIL), "iban": (iban, IBAN),
     "mac": (mac, MAC), "ip": (ipv6, COLON), "birth_date": (birth_date, BIRTH), "national_id": (national_id, ID_WORD)
 }  # fmt: skip
-"""What is left for the engine to run, beside runs of digits and pairs, and what the gate must have seen for it."""
+"""What is left to run beside runs of digits, pairs and shapes, and the sign that a text must show for it."""

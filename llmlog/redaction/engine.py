@@ -1,4 +1,4 @@
-"""Runs the detectors over texts and over objects at any depth, and puts a word in place of what they find.
+"""Walks texts and objects at any depth, and puts a word in place of what is found in them.
 
 The detectors' patterns are compiled when the first `Redactor` is made, not when this module is imported: an
 application pays for them with its first record, not with its start.
@@ -9,48 +9,31 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from operator import is_
 from typing import TYPE_CHECKING, Any
 
 from llmlog.faults import fault
 from llmlog.plain import plain, text_of
 from llmlog.redaction import options
-from llmlog.redaction.places import merged
-from llmlog.redaction.ways import Way, chosen, mask, pseudonyms, signing_keys, way
+from llmlog.redaction.names import KEYS, Names
+from llmlog.redaction.ways import DROPPED, Way, chosen, mask, pseudonyms, signing_keys, way
 
 if TYPE_CHECKING:
-    from llmlog.redaction.pairs import Verdict
-    from llmlog.redaction.places import Detector
+    from llmlog.redaction.finder import Finder
 
-__all__ = ["KEYS", "WITHHELD", "Redactor"]
+__all__ = ["KEYS", "REDACTED", "WITHHELD", "Redactor"]
 
 WITHHELD = "<withheld: redaction failed>"
 REDACTED = "<REDACTED>"
 
-KEYS = (
-    "password", "passwd", "passphrase", "pwd", "secret", "secret_key", "secret_access_key", "api_key",
-    "private_key", "authorization", "cookie", "set-cookie", "access_token", "refresh_token", "auth_token",
-    "session_token", "bearer_token", "ssn",
-)  # fmt: skip
-"""Names whose value goes, whatever it is. `-`, `_` and capitals make no difference; `db_password` is one."""
-
 _CONTAINERS = frozenset({dict, list, tuple, set, frozenset})
+_PAIRS = frozenset({list, tuple})
+_NAMES = frozenset({str, bytes})
 _MAX_DEPTH = 24
 _ROOM = 120
 _LONG = 10**11  # a number with twelve digits may be a card's
-_KNOWN_KEYS = 4096
-
-# What the name of a field says about its text; the detectors read it in front of the text.
-_NUMBERED = ("", "number", "no", "nr")
-_PHONES = ("phone", "mobile", "cell", "fax", "tel", "telephone", "whatsapp", "msisdn")
-_HINTS: tuple[tuple[tuple[str, ...], str | None], ...] = (
-    (tuple(name + number for name in _PHONES for number in _NUMBERED), "phone: "),
-    (("iban",), "iban: "),
-    (("dob", "birthdate", "dateofbirth", "birthday"), "born: "),
-    (tuple(name + number for name in ("card", "pan") for number in _NUMBERED), "card: "),
-    (("token", "tokens", "key", "keys", "secret", "secrets", "credential", "credentials"), None),  # its own name
-)
+_KNOWN_NAMES = 4096
 
 
 class Redactor:
@@ -61,14 +44,13 @@ class Redactor:
     names beside `KEYS` whose value is always replaced. `replace`: how, for all kinds or by kind (`key`: the values
     of `keys`, `*`: the others): "mask" (the word, as above), "partial" (the last four signs), "hash" (a pseudonym,
     the same for the same person), "drop", or a function from what was found to what takes its place, or its dotted
-    path. `hash_keys`: the pseudonyms' keys, id -> key, the first one signs; None: those of the environment
-    (`LLMLOG_HASH_KEYS=id:key,...`). `allow`, `allow_patterns`: what stays, though it was found.
+    path. What is dropped leaves the text around it, without the blank that would stand twice; a field or an item of
+    which nothing is left is gone itself. `hash_keys`: the pseudonyms' keys, id -> key, the first one signs; None:
+    those of the environment (`LLMLOG_HASH_KEYS=id:key,...`). `allow`, `allow_patterns`: what stays, though it was
+    found.
 
     No method raises: what cannot be redacted becomes `WITHHELD`, and the fault is counted.
     """
-
-    _stays: Callable[[str], bool] | None
-    _hash_keys: dict[str, bytes]
 
     def __init__(
         self,
@@ -82,51 +64,36 @@ class Redactor:
         allow_patterns: Iterable[str | re.Pattern[str]] | None = None,
         hash_keys: Mapping[str, str | bytes] | None = None,
     ) -> None:
-        key_names = list(dict.fromkeys([*KEYS, *options.names("keys", keys)]))
+        from llmlog.redaction.finder import Finder  # late: see above
+        from llmlog.redaction.pairs import judge
+
+        found_by = options.detectors_named(kinds)
         own = {**options.patterns(patterns), **options.functions(detectors)}
-        self._set_up(options.detectors_named(kinds), own, key_names)
-        self._stays = options.allowed(allow, allow_patterns)
-        self._hash_keys = signing_keys(hash_keys)
+        key_names = list(dict.fromkeys([*KEYS, *options.names("keys", keys)]))
+        names = Names(key_names, judge if "api_key" in found_by else None)
+        self._set_up(Finder(found_by, own, names, key_names, options.allowed(allow, allow_patterns)), names)
+        self._words.update({"key": REDACTED}, **{kind: mask(kind) for kind in [*own, *found_by]})
+        self._hash_keys.update(signing_keys(hash_keys))
         for kind, how in chosen(replace, self._words).items():
             made = way(kind, how, self._hash_keys)
             if made is not None:
                 self._ways[kind] = made
 
-    def _set_up(self, detectors: dict[str, Detector], own: dict[str, Detector], keys: list[str]) -> None:
-        from llmlog.redaction.detectors import IN_RUNS, INERT, STEPS, told_alone  # late: see above
-        from llmlog.redaction.gate import ALL, BY_SHAPE, DIGITS, NUMBER, PAIR, WORD, gate
-        from llmlog.redaction.numbers import RUN, digits_of
-        from llmlog.redaction.pairs import STEMS, is_reference, judge, pairs, squeezed, stems_of
-        from llmlog.redaction.places import folded
-        from llmlog.redaction.secrets import of_shape, shaped
+    @classmethod
+    def of_nothing(cls) -> Redactor:
+        """A redactor that finds nothing, and leaves the values of all names."""
+        from llmlog.redaction.finder import Finder  # late: see above
 
-        self._squeezed, self._pairs, self._folded, self._digits_of = squeezed, pairs, folded, digits_of
-        self._of_shape, self._shaped = of_shape, shaped
-        self._runs = RUN.finditer
-        self._is_reference = is_reference
-        self._is_inert = INERT.fullmatch
-        self._exact = frozenset(map(squeezed, keys))
-        self._endings = tuple(key for key in self._exact if len(key) >= 6)
-        self._own = list(own.items())
-        self._judge_secret = judge if "api_key" in detectors else None
-        self._in_runs = [(kind, look, least) for kind, (look, least) in IN_RUNS.items() if kind in detectors]
-        self._run_kinds, self._told_alone = {kind for kind, _, _ in self._in_runs}, told_alone
-        self._finders = [
-            (kind, *STEPS.get(kind, (find, None)))
-            for kind, find in detectors.items()
-            if kind not in IN_RUNS or kind in STEPS
-        ]
-        self._stems = stems_of([*keys, *(STEMS if self._judge_secret else ())])
-        self._gate = gate(self._stems) if detectors or keys else _no_hits
-        self._all = ALL
-        self._marks = PAIR, NUMBER, DIGITS, WORD, BY_SHAPE
-        self._words = {"key": REDACTED, **{kind: mask(kind) for kind in [*own, *detectors]}}
-        self._ranks = {kind: rank for rank, kind in enumerate(["key", *detectors, *own])}
+        made, names = cls.__new__(cls), Names(())
+        made._set_up(Finder({}, {}, names, (), None), names)
+        return made
+
+    def _set_up(self, finder: Finder, names: Names) -> None:
+        self._finder, self._tell = finder, names.tell
+        self._words: dict[str, str] = {}
         self._ways: dict[str, Way] = {}
-        self._stays = None
-        self._hash_keys = {}
-        self._known: dict[str, tuple[bool, str]] = {}
-        self._names: dict[str, str] = {}
+        self._hash_keys: dict[str, bytes] = {}
+        self._clean_names: dict[str, str] = {}
         self.mark = os.urandom(8).hex()
 
     def text(self, text: str) -> str:
@@ -142,7 +109,7 @@ class Redactor:
         The kind is a detector's name, a pattern's, or "key" for the value of a telling name. Unlike `text()` it
         raises what a pattern or function of one's own raises: nothing gets out of it that could be withheld.
         """
-        return self._places(text)
+        return self._finder.find(text)
 
     def pseudonyms(self, kind: str, text: str) -> list[str]:
         """What `replace="hash"` makes of this text, under each of the keys, the signing one first.
@@ -153,41 +120,51 @@ class Redactor:
 
     def name(self, text: str) -> str:
         """`text()` for a text that comes again and again, such as the name of a thread or of a file."""
-        clean = self._names.get(text)
+        clean = self._clean_names.get(text)
         if clean is None:
             clean = self.text(text)
-            if len(self._names) >= _KNOWN_KEYS:
-                self._names.clear()
+            if len(self._clean_names) >= _KNOWN_NAMES:
+                self._clean_names.clear()
             if len(text) <= 256:
-                self._names[text] = clean
+                self._clean_names[text] = clean
         return clean
 
     def beside(self, detectors: Mapping[str, Any]) -> Redactor:
         """A redactor like this one that has further detectors of one's own."""
         made = copy.copy(self)
-        made._own = [*self._own, *detectors.items()]
-        made._known, made._names, made.mark = {}, {}, os.urandom(8).hex()
+        made._finder = self._finder.beside(detectors)
+        made._clean_names, made.mark = {}, os.urandom(8).hex()
         return made
+
+    def goes(self, name: str) -> bool:
+        """Whether the value of this name goes, whatever it is."""
+        return self._tell(name)[0]
 
     def value(self, value: Any) -> Any:
         """The same object where nothing was found in it at any depth, a redacted plain copy otherwise."""
         return self._safely(value, "")
 
-    def field(self, name: str, value: Any) -> Any:
-        """`value`, as the field `name` of a mapping or of a record: the name may say that it goes."""
+    def field(self, name: str, value: Any, nothing: Any = "") -> Any:
+        """`value`, as the field `name` of a mapping or of a record: the name may say that it goes.
+
+        `nothing`: what comes back where nothing is left of it, because it was dropped.
+        """
         try:
-            drop, hint = self._known.get(name) or self._learn(name)
+            drop, hint = self._tell(name)
             if drop:
-                return self._instead(value)
+                clean = self._instead(value)
+                return nothing if clean is DROPPED else clean
         except Exception as error:
             return _withheld(error)
-        return self._safely(value, hint)
+        return self._safely(value, hint, nothing)
 
-    def _safely(self, value: Any, hint: str) -> Any:
+    def _safely(self, value: Any, hint: str, nothing: Any = "") -> Any:
         try:
             clean = self._clean(value, hint, _MAX_DEPTH, {})
             if clean is value or type(clean) is str:
                 return clean
+            if clean is DROPPED:
+                return nothing
             _make_sure_of_room(_ROOM)
             return plain(clean)
         except Exception as error:
@@ -195,9 +172,11 @@ class Redactor:
 
     def _clean(self, value: Any, hint: str, depth: int, known: dict[int, Any]) -> Any:
         """`value` redacted; the same object where nothing was found. `known`: what became of the containers so far."""
+        clean: Any
         kind = type(value)
         if kind is str:
-            return self._text(value, hint)
+            clean = self._text(value, hint)
+            return clean if clean is value or clean.strip() else DROPPED
         if value is None or kind is bool:
             return value
         if kind is int or kind is float:
@@ -205,29 +184,53 @@ class Redactor:
         if id(value) in known:
             return known[id(value)]
         if kind not in _CONTAINERS:
+            if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+                return self._clean_named(value, depth, known)
             return self._clean_object(value, hint, depth)
         if depth <= 0:
             return "<nested too deeply>"
         known[id(value)] = "<cycle>"
-        clean: Any
         if kind is dict:
             clean = self._clean_dict(value, depth - 1, known)
         else:
             members = list(value)
-            clean = [self._clean(member, hint, depth - 1, known) for member in members]
-            clean = value if all(map(is_, clean, members)) else clean
+            clean = [
+                self._clean_pair(member, hint, depth - 1, known)
+                if type(member) in _PAIRS and len(member) == 2
+                else self._clean(member, hint, depth - 1, known)
+                for member in members
+            ]
+            clean = value if all(map(is_, clean, members)) else [one for one in clean if one is not DROPPED]
         known[id(value)] = clean
         return clean
+
+    def _clean_pair(self, value: Any, hint: str, depth: int, known: dict[int, Any]) -> Any:
+        """A name and its value, as headers are kept; any other list of two as it is."""
+        name, item = value
+        if type(name) in _NAMES and self._tell(_text_of_name(name))[0] and (clean := self._instead(item)) is not item:
+            return [name if type(name) is str else text_of(name), *(() if clean is DROPPED else (clean,))]
+        return self._clean(value, hint, depth, known)
+
+    def _clean_named(self, value: Any, depth: int, known: dict[int, Any]) -> Any:
+        """A named tuple: its fields' names tell of them."""
+        if depth <= 0:
+            return "<nested too deeply>"
+        clean = self._clean_dict(dict(zip(value._fields, value, strict=False)), depth - 1, known)
+        members = [clean.get(name, DROPPED) for name in value._fields]
+        return value if all(map(is_, members, value)) else [one for one in members if one is not DROPPED]
 
     def _clean_dict(self, value: dict[Any, Any], depth: int, known: dict[int, Any]) -> dict[Any, Any]:
         made: dict[Any, Any] = {}
         changed = False
         for key, item in list(value.items()):
             name = key if type(key) is str else next(iter(plain({key: None})))
-            drop, hint = self._known.get(name) or self._learn(name)
+            drop, hint = self._tell(name if type(key) is not bytes else _text_of_name(key))
             clean = self._instead(item) if drop else self._clean(item, hint, depth, known)
-            clean_name = self._text(name)
+            clean_name = self._text(name) if name else name
             changed = changed or clean is not item or clean_name is not name
+            if clean is DROPPED:
+                continue
+            clean_name = clean_name or (name and REDACTED)  # no value goes because its name does
             while clean_name in made:  # two keys that have become one: keep both values
                 clean_name += "_"
             made[clean_name] = clean
@@ -240,7 +243,7 @@ class Redactor:
         way = self._ways.get("key")
         if way is None:
             return REDACTED
-        return way(value if type(value) is str else text_of(value))
+        return way(value if type(value) is str else text_of(value)) or DROPPED
 
     def _clean_object(self, value: Any, hint: str, depth: int) -> Any:
         """An object as its plain form and as the texts that `str()` shows of it, alone and in a container."""
@@ -258,107 +261,36 @@ class Redactor:
             return number  # also what is not finite
         digits = str(int(number))
         clean = self._text(digits, hint)
-        return number if clean is digits else clean
-
-    def _learn(self, key: str) -> tuple[bool, str]:
-        """What a name says: whether the value goes, and what to read in front of it."""
-        name = self._squeezed(key)
-        single = name.removesuffix("s")
-        drop = name in self._exact or single in self._exact or name.endswith(self._endings)
-        drop = drop or single.endswith(self._endings)
-        hint = next((text or f"{key}: " for endings, text in _HINTS if name.endswith(endings)), "")
-        if len(self._known) >= _KNOWN_KEYS:
-            self._known.clear()
-        if len(key) <= 64:
-            self._known[key] = drop, hint
-        return drop, hint
-
-    def _judge(self, name: str) -> tuple[Verdict, str]:
-        if (self._known.get(name) or self._learn(name))[0]:
-            return (None, "") if self._is_reference(name) else ("any", "key")
-        return (self._judge_secret(name), "api_key") if self._judge_secret else (None, "")
+        return number if clean is digits else clean or DROPPED
 
     def _text(self, text: str, hint: str = "") -> str:
         probe = hint + text if hint else text
+        places = self._finder.find(probe)
+        if not places:
+            return text
         pieces: list[str] = []
+        words, ways = self._words, self._ways
         at = skip = len(hint)
-        for start, end, kind in self._places(probe):
-            if end > skip:
-                start = max(start, skip)
-                way = self._ways.get(kind)
-                word = way(probe[start:end]) if way else self._words.get(kind) or mask(kind)
-                pieces += (probe[at:start], word)
-                at = end
-        return "".join(pieces) + probe[at:] if pieces else text
-
-    def _places(self, probe: str) -> list[tuple[int, int, str]]:
-        """What is to be replaced: in order, none over another, without what is allowed."""
-        found: list[tuple[int, int, str]] = []
-        if not self._is_inert(probe):
-            found = self._found(probe if probe.isascii() else self._folded(probe))
-        for kind, find in self._own:
-            for span in find(probe):
-                if 0 <= span[0] < span[1] <= len(probe):
-                    found.append((span[0], span[1], span[2] if len(span) > 2 else kind))
-        if len(found) > 1:
-            found = merged(found, self._ranks)
-        if self._stays is not None:
-            found = [place for place in found if not self._stays(probe[place[0] : place[1]])]
-        return found
-
-    def _found(self, text: str) -> list[tuple[int, int, str]]:
-        """Everything the detectors find: those alone are run whose patterns the gate has seen."""
-        found: list[tuple[int, int, str]] = []
-        if self._gate:
-            hits = self._gate(text)
-            if not hits:
-                return found
-        else:
-            hits = self._all
-        for kind, find, when in self._finders:
-            if when is None or when in hits:
-                for start, end in find(text):
-                    found.append((start, end, kind))
-        pair, number, digits, word, by_shape = self._marks
-        if self._judge_secret:
-            if not self._gate:
-                found += [(start, end, "api_key") for start, end in self._shaped(text)]
-            for hit in hits:
-                if hit >= by_shape:
-                    found += [(start, end, "api_key") for start, end in self._of_shape(hit - by_shape, text)]
-        if pair in hits and self._stems:
-            found += self._pairs(text, self._stems, self._judge)
-        if self._in_runs and (number in hits or (digits in hits and word in hits)):
-            taken = sorted(found)  # pieces of an IBAN, of a key, are no numbers of their own
-            at = 0
-            for run in self._runs(text):
-                start = run.start()
-                while at < len(taken) and taken[at][1] <= start:
-                    at += 1
-                if at == len(taken) or taken[at][0] > start or taken[at][1] < run.end() - 2:
-                    self._look(text, start, run[0], found)
-        return found
-
-    def _look(self, text: str, at: int, run: str, found: list[tuple[int, int, str]]) -> None:
-        told = self._told_alone(text, at, run)
-        if told is not None:
-            kind, start, end = told
-            if kind in self._run_kinds:
-                found.append((start, end, kind))
-                return
-            if kind == "date":
-                return
-        digits = self._digits_of(run)
-        left = len(digits)
-        for kind, look, least in self._in_runs:
-            if left >= least:
-                for start, end in look(text, at, run, digits):
-                    found.append((start, end, kind))
-                    left -= len(self._digits_of(text[start:end]))
-
-
-def _no_hits(text: str) -> Iterable[int]:
-    return ()
+        for start, end, kind in places:
+            if end <= skip:
+                continue
+            if start < skip:
+                start = skip
+            if start > at:
+                pieces.append(probe[at:start])
+            at = end
+            if kind not in ways:
+                pieces.append(words[kind] if kind in words else mask(kind))
+            elif word := ways[kind](probe[start:end]):
+                pieces.append(word)
+            elif probe[end : end + 1] == " " and (not pieces or pieces[-1][-1] == " "):
+                at += 1  # one blank is enough where a word is gone
+            elif end == len(probe) and pieces and pieces[-1][-1] == " ":
+                pieces[-1] = pieces[-1][:-1]
+        if at == skip:
+            return text
+        pieces.append(probe[at:])
+        return "".join(pieces)
 
 
 def _make_sure_of_room(frames: int) -> None:
@@ -373,6 +305,10 @@ def _withheld(error: BaseException) -> str:
     except RecursionError:  # the stack is full: the value goes all the same
         pass
     return WITHHELD
+
+
+def _text_of_name(name: str | bytes) -> str:
+    return name if isinstance(name, str) else name.decode("latin-1")
 
 
 def _repr(value: object) -> str:

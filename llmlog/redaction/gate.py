@@ -1,50 +1,34 @@
-"""One reading of a text with a linear-time engine that says which detectors may find something in it.
+"""One look at a text that says which detectors may find something in it.
 
 Everything a detector can find matches one of the gate's patterns; most ordinary lines match none of them, and are done.
-Without google-re2 there is no gate, and each detector finds out for itself.
+A linear-time engine, google-re2, looks for all of them at once. Without it the text's words tell: they come again and
+again, and what each of them tells of is learnt once.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from llmlog.redaction import births, ids, numbers, phones
 from llmlog.redaction.secrets import SHAPES
+from llmlog.redaction.signs import BIRTH, COLON, DIGITS, IBAN, ID_WORD, MAC, MAIL, NUMBERS, PAIR, SHAPE, WORD, Gate
+from llmlog.redaction.words import by_words
 
 try:
     import re2
 except ImportError:  # a platform without wheels
     re2 = None  # type: ignore[assignment, unused-ignore]
 
-__all__ = [
-    "ALL",
-    "BIRTH",
-    "COLON",
-    "DIGITS",
-    "IBAN",
-    "ID_WORD",
-    "MAC",
-    "MAIL",
-    "NUMBER",
-    "PAIR",
-    "SHAPE",
-    "WORD",
-    "BY_SHAPE",
-    "gate",
-]
-
-ALL = range(11)
-MAIL, NUMBER, DIGITS, WORD, COLON, MAC, IBAN, SHAPE, PAIR, BIRTH, ID_WORD = ALL
-BY_SHAPE = len(ALL)  # from here on: each of `SHAPES`
+__all__ = ["gate"]
 
 _S = r"[ .\-/()]{0,3}"
 _NOT_INSIDE = r"(?:^|[^0-9A-Za-z_\-]|(?:^|[^0-9A-Fa-f])[0-9A-Fa-f]{0,3}-)"  # of a word or a UUID
 _PATTERNS: dict[int, tuple[str, ...]] = {
     MAIL: ("@|%40",),
-    NUMBER: (
+    NUMBERS: (
         rf"{_NOT_INSIDE}[0-9](?:[ -]?[0-9]){{12}}",
         rf"\+[1-9](?:{_S}[0-9]){{6}}",
         rf"\b00[1-9](?:{_S}[0-9]){{8}}",
@@ -67,17 +51,16 @@ _PATTERNS: dict[int, tuple[str, ...]] = {
 _LOOKING_AROUND = re.compile(r"\(\?<?[!=](?:\[(?:\\.|[^\]])*\]|\\.|[^)\[\\])*\)")
 _POSSESSIVE = re.compile(r"(?<=[}*+?])\+")
 
-Hits = frozenset[int]
+
+def gate(stems: Iterable[str]) -> Gate:
+    """What tells of a text which patterns may be in it; `stems`: parts of names whose values go."""
+    return by_words(stems) if re2 is None else _by_engine("|".join(map(re.escape, stems)))
 
 
-def gate(stems: Iterable[str]) -> Callable[[str], Iterable[int]] | None:
-    """What tells of a text which patterns are in it; `stems`: parts of names whose values go. None: no engine."""
-    if re2 is None:
-        return None
-    names = "|".join(map(re.escape, stems))
+def _by_engine(names: str) -> Gate:
     find, forks = _compiled(names), _forks
 
-    def hits(text: str) -> Iterable[int]:
+    def hits(text: str) -> Collection[int]:
         nonlocal find, forks
         if forks != _forks:
             _of_parents.append(find)
@@ -107,8 +90,9 @@ def _compiled(names: str) -> Callable[[bytes], Any]:
         **_PATTERNS,
         SHAPE: (r"(?i:bearer|basic) [A-Za-z0-9+/=_.~ \-]{8}", "-----BEGIN ", "curl .*-"),
         PAIR: (
-            rf"(?:{names})[\w\-]{{0,24}}\\?[\"'`]?\]?(?:\[[0-9]*\])?[ \t]{{0,4}}(?:str(?:ing)? )?[:=?.|!]{{0,3}}[=:]",
-            rf"(?:{names})[\w\-]{{0,24}}(?:\\?[\"'],|>)",
+            rf"(?:{names})[\w\-]{{0,24}}\\{{0,15}}[\"'`]?\]?(?:\[[0-9]*\])?[ \t]{{0,4}}(?:str(?:ing)? )?"
+            "[:=?.|!]{0,3}[=:]",
+            rf"(?:{names})[\w\-]{{0,24}}(?:\\{{0,15}}[\"'],|>)",
             rf"-[\w.\-]*(?:{names})[\w\-]{{0,24}} ",
         ),
     }

@@ -22,7 +22,7 @@ try:
 except ModuleNotFoundError:
     stdnum = None
 
-__all__ = ["COUNTRIES", "WORDS", "country", "is_there", "national_id", "pattern"]
+__all__ = ["BOUNDED", "COUNTRIES", "WORDS", "country", "is_there", "national_id", "pattern"]
 
 
 class _Country(NamedTuple):
@@ -95,7 +95,8 @@ _NEVER_BARE = frozenset({"es_dni", "es_nie", "fi_hetu", "ie_pps", "in_pan", "mx_
 _LETTERED = _NEVER_BARE | {"be_nn", "br_cnpj", "cn_ric", "fr_nir", "gb_vat", "it_codicefiscale", "meid", "pt_nif",
                            "se_personnummer", "sg_uen"}  # fmt: skip
 _COMPANIES = frozenset({"au_abn", "br_cnpj", "gb_vat", "imei", "meid", "sg_uen", "tw_ubn", "us_ein"})
-_BOUNDED = 4
+BOUNDED = 4
+"""Telling words of up to so many letters must stand alone."""
 
 
 _BEFORE, _AFTER = 40, 64
@@ -125,8 +126,12 @@ for _of_head in _BY_HEAD.values():
 
 def pattern(before: str, after: str) -> str:
     """The telling words as one expression; `before` and `after`: what says where a word ends."""
-    words = "|".join(re.escape(word) + (after if len(word) <= _BOUNDED else "") for word in WORDS)
+    words = "|".join(re.escape(word) + (after if len(word) <= BOUNDED else "") for word in WORDS)
     return f"{before}(?:{words})"
+
+
+_UNFIT, _WRONG, _RIGHT = "of no length", "with a wrong check digit", "a number"
+_Known = dict[tuple[str, str], str]
 
 
 def _words_in(lower: str) -> Iterator[tuple[int, int, str]]:
@@ -142,7 +147,7 @@ def _words_in(lower: str) -> Iterator[tuple[int, int, str]]:
         start = found.start()
         for word, kind in _BY_HEAD.get(found[0][:_HEAD], ()) if start >= reached else ():
             reached = start + len(word)
-            if lower.startswith(word, start) and (len(word) > _BOUNDED or not lower[reached : reached + 1].isalpha()):
+            if lower.startswith(word, start) and (len(word) > BOUNDED or not lower[reached : reached + 1].isalpha()):
                 yield start, reached, kind
                 break
             reached = start
@@ -166,20 +171,24 @@ def national_id(text: str) -> Iterator[Span]:
         heads = {word[:_HEAD] for word in _SMALL_LETTERS.findall(lower)} & _BY_HEAD.keys()
         if not any(word in lower for head in heads for word, _ in _BY_HEAD[head]):
             return
-    known: dict[tuple[str, str], bool] = {}
+    known: _Known = {}
     words = sorted(_words_in(lower))
     reached = 0
     for (begin, end, name), follower in zip(words, [*words[1:], (len(text), 0, "")], strict=False):
-        kinds = _kinds(name)
-        after = list(_in_window(text, end, min(follower[0], end + _AFTER), kinds, known))
-        yield from after or _in_window(text, max(reached, begin - _BEFORE), begin, kinds, known)
+        after = list(_in_window(text, end, min(follower[0], end + _AFTER), name, known))
+        yield from after or _in_window(text, max(reached, begin - _BEFORE), begin, name, known)
         reached = after[-1][1] if after else end
 
 
+_ALONE = "only "  # stands in front of a kind that is meant without those it comes with
+
+
 @cache
-def _kinds(kind: str) -> tuple[str, ...]:
-    if kind in COUNTRIES:
-        return (kind, *(other for other in COUNTRIES if other[:2] == kind[:2] and other != kind and "_" in other))
+def _kinds(told: str) -> tuple[str, ...]:
+    if told.startswith(_ALONE):
+        return (told.removeprefix(_ALONE),)
+    if told in COUNTRIES:
+        return (told, *(other for other in COUNTRIES if other[:2] == told[:2] and other != told and "_" in other))
     return tuple(other for other in COUNTRIES if other not in _COMPANIES)
 
 
@@ -187,36 +196,38 @@ def country(kind: str) -> Detector:
     """The detector of one country's ids, wherever they stand."""
     if stdnum is None:
         raise UsageValueError(f"{kind} needs python-stdnum: pip install 'llmlog[ids]'")
-    return partial(_anywhere, kinds=(kind,))
+    return partial(_anywhere, told=_ALONE + kind)
 
 
-def _anywhere(text: str, kinds: tuple[str, ...]) -> Iterator[Span]:
-    return _in_window(text, 0, len(text), kinds, {}, tries=len(text))
+def _anywhere(text: str, told: str) -> Iterator[Span]:
+    return _in_window(text, 0, len(text), told, {}, tries=len(text))
 
 
-def _in_window(
-    text: str, start: int, end: int, kinds: tuple[str, ...], known: dict[tuple[str, str], bool], tries: int = _TRIES
-) -> Iterator[Span]:
+def _in_window(text: str, start: int, end: int, told: str, known: _Known, tries: int = _TRIES) -> Iterator[Span]:
     """The numbers between two places, each of up to seven pieces parted by a sign: the longest that is one."""
     pieces = [found.span() for found in _TOKEN.finditer(text, start, end)]
     reached = start
     for first, (begin, stop) in enumerate(pieces):
         if begin < reached or not tries or not _LEAD.match(text, begin, stop):
             continue
-        ends = [stop]
+        ends, size = [stop], stop - begin
         for next_begin, next_stop in pieces[first + 1 : first + 7]:
             if next_begin - ends[-1] > 2 or not _JOINTS.issuperset(text[ends[-1] : next_begin]):
                 break
             ends.append(next_stop)
+            size += next_stop - next_begin
+        if size < _LEAST:
+            continue
         tried = False
         for stop in reversed(ends):
             if stop - begin < _LEAST:
                 break
             whole = text[begin:stop]
-            compact = whole.translate(_SEPARATORS)
-            fitting = _fitting(kinds, compact.isdecimal()).get(len(compact), ())
-            tried = tried or bool(fitting)
-            if any(_is_number(kind, whole, known) for kind in fitting):
+            answer = known.get((told, whole))
+            if answer is None:
+                answer = known[told, whole] = _is_number(told, whole)
+            tried = tried or answer is not _UNFIT
+            if answer is _RIGHT:
                 yield begin, stop
                 reached = stop
                 break
@@ -224,8 +235,9 @@ def _in_window(
 
 
 @cache
-def _fitting(kinds: tuple[str, ...], bare: bool) -> dict[int, tuple[str, ...]]:
-    """Which of the kinds have numbers of a length, of digits alone or not."""
+def _fitting(told: str, bare: bool) -> dict[int, tuple[str, ...]]:
+    """Which of the kinds told of have numbers of a length, of digits alone or not."""
+    kinds = _kinds(told)
     unfit = _NEVER_BARE if bare else COUNTRIES.keys() - _LETTERED
     sizes = range(min(COUNTRIES[kind].least for kind in kinds), max(COUNTRIES[kind].most for kind in kinds) + 1)
     return {
@@ -236,11 +248,12 @@ def _fitting(kinds: tuple[str, ...], bare: bool) -> dict[int, tuple[str, ...]]:
     }
 
 
-def _is_number(kind: str, whole: str, known: dict[tuple[str, str], bool]) -> bool:
-    answer = known.get((kind, whole))
-    if answer is None:
-        answer = known[kind, whole] = any(check(whole) for check in _checks(kind))
-    return answer
+def _is_number(told: str, whole: str) -> str:
+    compact = whole.translate(_SEPARATORS)
+    fitting = _fitting(told, compact.isdecimal()).get(len(compact))
+    if not fitting:
+        return _UNFIT
+    return _RIGHT if any(check(whole) for kind in fitting for check in _checks(kind)) else _WRONG
 
 
 @cache

@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable, Iterator
 
-from llmlog.redaction.places import Span, is_part, near
+from llmlog.redaction.places import Span, is_part, near, outline, outlines
 
-__all__ = ["CARD_WORD", "RUN", "SSN_WORD", "card_in", "digits_of", "iban", "is_card", "ssn_in"]
+__all__ = ["CARD_WORD", "FREE_RUN", "RUN", "SSN_WORD", "card_in", "digits_of", "iban", "is_card", "ssn_in"]
 
-RUN = re.compile(r"[+(0-9](?<!\w[+(0-9])(?<![0-9A-Fa-f]{4}-[+(0-9])[0-9 ().\-/]{6,}+")
-"""Digits and what may part them; it does not begin inside a word or a UUID."""
+RUN = re.compile(r"[+(0-9][0-9 ().\-/]{6,}+")
+"""Digits and what may part them."""
+FREE_RUN = re.compile(r"[+(0-9](?<!\w[+(0-9])(?<![0-9A-Fa-f]{4}-[+(0-9])[0-9 ().\-/]{6,}+")
+"""A run that does not begin inside a word or a UUID."""
 
 
 def digits_of(run: str) -> str:
@@ -96,7 +99,7 @@ _IDS_NAMES = frozenset(
     ]
 )
 _BETWEEN = " \"'=:#[("
-_LAST_WORD = re.compile("[a-z]+\\Z")
+_SMALL_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _TIDY = re.compile("[0-9]{12,19}|[0-9]{4}([ -])[0-9]{4}\\1[0-9]{4}\\1[0-9]{4}|[0-9]{4}([ -])[0-9]{4,6}\\2[0-9]{4,5}")
 
 
@@ -128,10 +131,10 @@ def card_in(text: str, start: int, run: str, digits: str) -> Iterator[Span]:
 
 def is_card(text: str, start: int, bare: str) -> bool:
     """Whether a number that stands alone, in groups of four or in one piece, is a card's by range and check digit."""
-    number = bare.replace(" ", "").replace("-", "")
+    number = bare if len(bare) < 4 or bare[4].isdecimal() else bare.replace(bare[4], "")
     return (
-        _luhn(number)
-        and _CARD_RANGES.fullmatch(number) is not None
+        _CARD_RANGES.fullmatch(number) is not None
+        and _luhn(number)
         and (len(bare) > len(number) or not _is_id(text, start))
     )
 
@@ -140,10 +143,10 @@ def _is_id(text: str, start: int) -> bool:
     """Whether the name right before a number says that it is some id, a count, a time."""
     before = text[start - 24 if start > 24 else 0 : start].lower()
     name = before.rstrip(_BETWEEN)
-    if name == before or not name or not name[-1].isalpha():
+    word = name[len(name.rstrip(_SMALL_LETTERS)) :]
+    if not word or name == before:
         return False
-    word = _LAST_WORD.search(name)
-    return word is not None and (word[0] in _IDS_NAMES or (word[0].endswith("id") and before[len(name)] != " "))
+    return word in _IDS_NAMES or (word.endswith("id") and before[len(name)] != " ")
 
 
 def _card_groups(run: str) -> Iterator[Span]:
@@ -179,12 +182,12 @@ def _is_card(digits: str) -> bool:
 
 
 def _luhn(digits: str) -> bool:
-    codes = digits.encode()
-    plain = codes[-1::-2]
-    return (sum(plain) - 48 * len(plain) + sum(codes[-2::-2].translate(_DOUBLED))) % 10 == 0
+    codes = digits.encode().translate(_VALUES)
+    return (sum(codes[-1::-2]) + sum(codes[-2::-2].translate(_DOUBLED))) % 10 == 0
 
 
-_DOUBLED = bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)[code - 48] if 48 <= code < 58 else 0 for code in range(256))
+_VALUES = bytes(code - 48 if 48 <= code < 58 else 0 for code in range(256))
+_DOUBLED = bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)[code] if code < 10 else 0 for code in range(256))
 
 
 # Social security numbers
@@ -210,8 +213,10 @@ def ssn_in(text: str, start: int, run: str, digits: str) -> Iterator[Span]:
 
 # Bank accounts
 
-_IBAN = re.compile(r"[A-Z](?<![0-9A-Za-z_][A-Z])[A-Z][0-9]{2}(?=[ -]?[0-9A-Za-z])")
+_OUTLINES = outlines(A=string.ascii_uppercase, a=string.ascii_lowercase + "_", n=string.digits)
 _SMALL_IBAN = re.compile(r"[a-z](?<![0-9A-Za-z_][a-z])[A-Za-z][0-9]{2}(?=[ -]?[0-9A-Za-z])")  # beside the word only
+_IBAN_WORDS = ("iban", "IBAN")
+_REACH = 64
 _IBAN_BODY = re.compile(r"[A-Za-z]{2}[0-9]{2}(?:[ -]?[0-9A-Za-z]){11,32}")
 # How long a country's numbers are, as SWIFT's registry has it.
 _IBAN_LENGTHS = {
@@ -228,40 +233,58 @@ _IBAN_LENGTHS = {
 
 def iban(text: str) -> Iterator[Span]:
     """Numbers of bank accounts (IBAN), in one piece or in groups, with right check digits."""
-    yield from _ibans(_IBAN, text)
-    if "iban" in text or "IBAN" in text:
-        yield from _ibans(_SMALL_IBAN, text)
+    known = 0
+    outlined = outline(text, _OUTLINES)
+    at = outlined.find(b"AAnn")
+    while at >= 0:
+        if (not at or outlined[at - 1] not in b"Aan") and (end := _end_of_iban(text, at)):
+            known = at
+            yield at, end
+        at = outlined.find(b"AAnn", at + 4)
+    for word in _IBAN_WORDS:
+        at = text.find(word)
+        while at >= 0:
+            if not at < known < at + 8:
+                for found in _SMALL_IBAN.finditer(text, at - _REACH if at > _REACH else 0, at + _REACH):
+                    if end := _end_of_iban(text, found.start()):
+                        yield found.start(), end
+            at = text.find(word, at + _REACH)
 
 
-def _ibans(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
-    reached = 0
-    for found in pattern.finditer(text):
-        start = found.start()
-        length = _IBAN_LENGTHS.get(text[start : start + 2].upper())
-        if length is None or start < reached:
-            continue
-        end = start + length
-        whole = text[start:end]
-        if not whole.isalnum():
-            end = _end_of_groups(text, start, length)
-            whole = text[start:end].replace(" ", "").replace("-", "")
-        if len(whole) == length and whole.isalnum() and not text[end : end + 1].isalnum() and _mod_97(whole):
-            yield start, end
-            reached = end
+def _end_of_iban(text: str, start: int) -> int | None:
+    """Where the number ends that begins at a place, if it is one."""
+    country = text[start : start + 2].upper()
+    length = _IBAN_LENGTHS.get(country)
+    if length is None:
+        return None
+    end = start + length
+    whole = text[start:end]
+    grouped = not whole.isalnum()
+    if grouped:
+        whole = text[start : end + length].replace(" ", "").replace("-", "")[:length]
+    body = whole[4:]
+    if (
+        len(whole) < length
+        or not (body.isascii() and body.isalnum())
+        or (not grouped and text[end : end + 1].isalnum())
+    ):
+        return None
+    if not body.isdecimal():
+        body = body.upper().translate(_LETTERS)
+    if int(f"{body}{_COUNTRIES[country]}{whole[2:4]}") % 97 != 1:
+        return None
+    return _end_of_groups(text, start, length) if grouped else end
 
 
-def _end_of_groups(text: str, start: int, length: int) -> int:
+def _end_of_groups(text: str, start: int, length: int) -> int | None:
     """Where a number of so many letters and digits ends, when single blanks and hyphens part its groups."""
     body = _IBAN_BODY.match(text, start)
     at, left = start, length
     while body and left and at < body.end():
         left -= text[at] not in " -"
         at += 1
-    return at
-
-
-def _mod_97(number: str) -> bool:
-    return number.isascii() and int((number[4:] + number[:4]).upper().translate(_LETTERS)) % 97 == 1
+    return None if left or text[at : at + 1].isalnum() else at
 
 
 _LETTERS = {ord("A") + at: str(10 + at) for at in range(26)}
+_COUNTRIES = {country: country.translate(_LETTERS) for country in _IBAN_LENGTHS}

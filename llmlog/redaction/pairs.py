@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Literal
 
-__all__ = ["STEMS", "Verdict", "is_reference", "judge", "opaque", "pairs", "squeezed", "stems_of", "stutters"]
+__all__ = ["STEMS", "Judge", "Verdict", "is_reference", "judge", "opaque", "pairs", "stutters"]
 
 Verdict = Literal["any", "opaque"] | None  # which values of a name are secret
 
@@ -38,7 +38,6 @@ def judge(name: str) -> Verdict:
     return "any" if _SURE.search(name) else "opaque" if _TELLING.search(name) else None
 
 
-_STRETCHES = ("xxxxxx", "XXXXXX", "******", "######", "000000000000")  # where a secret is still to be filled in
 _DIGIT = re.compile("[0-9]")
 _LETTER = re.compile("[A-Za-z]")
 _MIXED_PIECE = re.compile("(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{10}")
@@ -46,33 +45,49 @@ _MIXED_PIECE = re.compile("(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{10}")
 
 def stutters(value: str) -> bool:
     """Whether a value has a stretch of one sign, as what is still to be filled in has."""
-    return any(stretch in value for stretch in _STRETCHES)
+    return "xxxxxx" in value or "XXXXXX" in value or "******" in value or "######" in value or "000000000000" in value
 
 
 def opaque(value: str) -> bool:
     """Whether a value looks drawn at random: long, letters and digits in one piece."""
-    if len(value) < 12 or not _DIGIT.search(value) or stutters(value):
+    size = len(value)
+    if size < 12 or not _DIGIT.search(value) or stutters(value):
         return False
-    if not _LETTER.search(value):
-        return len(value) >= 16 and value.isdecimal()
-    return len(set(value)) >= 6 and (len(value) >= 24 or _MIXED_PIECE.search(value) is not None)
+    if value.isdecimal() or not _LETTER.search(value):
+        return size >= 16 and value.isdecimal()
+    if len(set(value)) < 6 or not (size >= 24 or _MIXED_PIECE.search(value)):
+        return False
+    return not _is_made_up(value)
+
+
+_EXAMPLE = re.compile(r"(?<![0-9a-z@.])(?:example|placeholder|changeme|dummy|your)(?![0-9a-z.])")
+_REPEATED = re.compile(r"([0-9]{3,}+)[^0-9A-Za-z]\1[^0-9A-Za-z]\1(?![0-9A-Za-z])")
+
+
+def _is_made_up(value: str) -> bool:
+    """Whether a value says itself that it is an example: by a word, or by figures three times over."""
+    if "-" not in value and "_" not in value:
+        return False
+    return _EXAMPLE.search(value.lower()) is not None or _REPEATED.search(value) is not None
 
 
 _AFTER_STEM = re.compile(
     r"""([\w\-]{0,24}+)
-    (?: \\?["'`]?\]?(?:\[[0-9]*\])?[ \t]{0,4}(?:(?:string|str)[ ])?(?:[:=?.|!]{0,3}=>?|:)[=:]{0,2}[ \t]{0,8}
-      | \\?["'],[ ]{0,2}(?=\\?["'])
+    (?: \\{0,15}["'`]?\]?(?:\[[0-9]*\])?[ \t]{0,4}(?:(?:string|str)[ ])?(?:[:=?.|!]{0,3}=>?|:)[=:]{0,2}[ \t]{0,8}
+      | \\{0,15}["'],[ ]{0,2}(?=\\{0,15}["'])
       | (?P<tag>>)\s{0,12}
       | (?P<blank>[ ])(?=\S{16}) )
-    (?P<quote>\\?["'`])?
+    (?:(?:[a-z_][\w.]{0,40}\()?[bru]{0,2}(?=["']))?(?P<quote>\\{0,15}["'`])?
     (?:(?:bearer|basic|token|negotiate|bot|apikey)[ ]{1,3}|(?P<signed>digest|aws4-hmac-sha256)[ ]{1,3})?""",
     re.VERBOSE,
 )
 _PLAIN = re.compile(  # `name=value`, as most are
-    r"([\w\-]{0,24}+)=(?=[a-z0-9/+])(?!(?:bearer|basic|token|negotiate|bot|apikey|digest|aws4-hmac-sha256) )"
+    r"([\w\-]{0,24}+)=(?!(?:bearer|basic|token|negotiate|bot|apikey|digest|aws4-hmac-sha256) )"
+    r"([a-z0-9/+][^\s,;&\"'`<>\\]{0,80}+)(?=[\s,;&<>\\]|\Z)"
 )
-_WORD_BEFORE = re.compile(r"[a-z]+ \Z")
-_BEFORE_STEM = re.compile(r"[\w.\-]*\Z")
+_SMALL_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_IN_NAMES = _SMALL_LETTERS + "0123456789_-."
+_TRAILING = ".)]}:|"
 _CLOSING = re.compile(r"\s{0,12}</")
 _BOUND = 256
 _VALUES = {
@@ -84,7 +99,7 @@ _VALUES = {
     "cookie": re.compile(r"(?:[^\s;,\"'`]|;[ ]?){0,256}"),
     "signed": re.compile(r"[^\r\n'}]{0,256}"),
 }
-_STRUCTURE = re.compile(r"[\[{]\s{0,8}(?:\\?[\"'0-9]|[\[{])")
+_STRUCTURE = re.compile(r"[\[{]\s{0,8}(?:\\{0,15}[\"'0-9]|[\[{])")
 _BRACKET = re.compile(r"[\[\]{}]")
 _LONGEST = 4096
 _PLACEHOLDER = re.compile(
@@ -92,92 +107,113 @@ _PLACEHOLDER = re.compile(
     r"|missing|invalid|empty|[01]|x{3,}|\.+)\W*",
     re.IGNORECASE | re.DOTALL,
 )
-
-
-def squeezed(name: str) -> str:
-    """A name as it is compared: lower case, without `-`, `_`, dots and blanks."""
-    return name.lower().replace("_", "").replace("-", "").replace(".", "").replace(" ", "")
+_PLACEHOLDERS_BEGIN = frozenset("<{%*$[nNtTfFuUsSbBiIoOrRmMeE01xX.")
 
 
 Judge = Callable[[str], tuple[Verdict, str]]
+"""Says of a name, in small letters, which of its values go, and of what kind they are."""
 
 
 def pairs(text: str, stems: Iterable[str], judge: Judge) -> Iterator[tuple[int, int, str]]:
-    """The values of `name=value` and its like, where one of `stems` is in the name and `judge` takes it.
-
-    `judge` says of a squeezed name which of its values go, and of what kind they are.
-    """
+    """The values of `name=value` and its like, where one of `stems` is in the name and `judge` takes it."""
     lower = text.lower()
     if len(lower) != len(text):  # a capital that becomes two characters would shift all places
         lower = re.sub("[A-Z]+", lambda found: found[0].lower(), text)
-    for stem in stems:
+    for stem in [stem for stem in stems if stem in lower]:
         reached = 0
         at = lower.find(stem)
         while at >= 0:
             after = at + len(stem)
             place = None
             if at >= reached:
-                plain = _PLAIN.match(lower, after)
-                if plain:
-                    place = _value(text, lower, at, plain.end(1), plain.end(), judge)
+                found = _PLAIN.match(lower, after)
+                if found:
+                    place = _plain_value(text, lower, at, found, judge)
                 else:
                     found = _AFTER_STEM.match(lower, after)
                     if found:
-                        marks = found.group("quote", "blank", "tag", "signed")
-                        place = _value(text, lower, at, found.end(1), found.end(), judge, *marks)
+                        place = _value(text, lower, at, found, judge)
             if place:
                 yield place
                 reached = place[1]
             at = lower.find(stem, after)
 
 
-def _value(
-    text: str,
-    lower: str,
-    at: int,
-    named: int,
-    start: int,
-    judge: Judge,
-    quote: str | None = None,
-    blank: str | None = None,
-    tag: str | None = None,
-    signed: str | None = None,
-) -> tuple[int, int, str] | None:
-    """The value at `start` of the name whose stem stands at `at` and which ends at `named`, if it goes."""
-    first, quote = "", quote or ""
-    if at and (lower[at - 1].isalnum() or lower[at - 1] in "_-."):
-        before = _BEFORE_STEM.search(lower, max(0, at - 40), at)
-        first = before[0] if before else ""
-    if blank and not first.startswith("-"):
-        return None  # only a command line's option is parted from its value by a blank alone
-    name = squeezed(first + lower[at:named])
-    verdict, kind = judge(name)
+def _plain_value(text: str, lower: str, at: int, found: re.Match[str], judge: Judge) -> tuple[int, int, str] | None:
+    """The value of `name=value` whose name's stem stands at `at`, if it goes."""
+    begins = _beginning(lower, at)
+    verdict, kind = _judged(lower, begins, found.end(1), judge)
     if verdict is None:
-        begins = at - len(first)
-        word = _WORD_BEFORE.search(lower, max(0, begins - 20), begins) if lower[begins - 1 : begins] == " " else None
-        if not word:
-            return None
-        verdict, kind = judge(squeezed(word[0]) + name)
-        if verdict != "any":  # "api key: x"
-            return None
-    goes = opaque if verdict == "opaque" else bool
-    pattern = _VALUES["signed" if signed else "cookie" if name.endswith("cookie") and not quote else quote[:1]]
-    end = start
+        return None
+    start, end = found.span(2)
+    if lower.endswith("cookie", begins, found.end(1)):
+        end = _reached(_VALUES["cookie"], text, start, bool)
+    return _taken(text, start, text[start:end].rstrip(_TRAILING), verdict, kind)
+
+
+def _value(text: str, lower: str, at: int, found: re.Match[str], judge: Judge) -> tuple[int, int, str] | None:
+    """The same for every other spelling of a name and its value."""
+    quote, blank, tag, signed = found.group("quote", "blank", "tag", "signed")
+    begins, start = _beginning(lower, at), found.end()
+    if blank and lower[begins] != "-":
+        return None  # only a command line's option is parted from its value by a blank alone
+    verdict, kind = _judged(lower, begins, found.end(1), judge)
+    if verdict is None:
+        return None
     if verdict == "any" and not quote and _STRUCTURE.match(text, start):
         end = _closed(text, start)
         if not tag or _CLOSING.match(text, end):  # behind `<API_KEY>` that is no tag
             return start, end, kind
         return None
+    if signed:
+        pattern = _VALUES["signed"]
+    elif quote:
+        pattern = _VALUES[quote[0]]
+    else:
+        pattern = _VALUES["cookie" if lower.endswith("cookie", begins, found.end(1)) else ""]
+    end = _reached(pattern, text, start, opaque if verdict == "opaque" else bool)
+    if tag and not _CLOSING.match(text, end):
+        verdict = "opaque"
+    return _taken(text, start, text[start:end] if quote else text[start:end].rstrip(_TRAILING), verdict, kind)
+
+
+def _beginning(lower: str, at: int) -> int:
+    """Where the name begins whose stem stands at a place."""
+    if not at or lower[at - 1] not in _IN_NAMES:
+        return at
+    head = lower[at - 40 if at > 40 else 0 : at]
+    return at - len(head) + len(head.rstrip(_IN_NAMES))
+
+
+def _judged(lower: str, begins: int, ends: int, judge: Judge) -> tuple[Verdict, str]:
+    name = lower[begins:ends]
+    judged = judge(name)
+    if judged[0] is None and begins and lower[begins - 1] == " ":  # "api key: x"
+        head = lower[begins - 20 if begins > 20 else 0 : begins - 1]
+        word = head[len(head.rstrip(_SMALL_LETTERS)) :]
+        if word:
+            judged = judge(word + name)
+            return judged if judged[0] == "any" else (None, "")
+    return judged
+
+
+def _reached(pattern: re.Pattern[str], text: str, start: int, goes: Callable[[str], object]) -> int:
+    """Where a value ends; a long one is read on only where it goes, so that none is read twice."""
+    end = start
     while (piece := pattern.match(text, end)) and piece.end() > end:
         end = piece.end()
         if end - start < _BOUND or (end - start == _BOUND and not goes(text[start:end])):
-            break  # a long value is read on only where it goes, so that none is read twice
-    if tag and not _CLOSING.match(text, end):
-        goes = opaque
-    value = text[start:end] if quote else text[start:end].rstrip(".)]}:|")
-    if not value or not goes(value[:_BOUND]) or _PLACEHOLDER.fullmatch(value):
+            break
+    return end
+
+
+def _taken(text: str, start: int, value: str, verdict: Verdict, kind: str) -> tuple[int, int, str] | None:
+    """The place of a value, unless it is a placeholder, or looks too plain for what its name may hold."""
+    if not value or (verdict == "opaque" and not opaque(value[:_BOUND])):
         return None
-    if stutters(value[:64]) and len(set(value)) < 12:
+    if value[0] in _PLACEHOLDERS_BEGIN and _PLACEHOLDER.fullmatch(value):
+        return None
+    if verdict == "any" and stutters(value[:64]) and len(set(value)) < 12:
         return None
     return start, start + len(value), kind
 
@@ -190,16 +226,3 @@ def _closed(text: str, start: int) -> int:
         if depth == 0:
             return bracket.end()
     return min(len(text), start + _LONGEST)
-
-
-def stems_of(keys: Iterable[str]) -> tuple[str, ...]:
-    """Texts of which one is in every spelling of every key: `key` in `api_key`, `API-Key` and `apikey`."""
-    stems: list[str] = []
-    for key in sorted(keys, key=lambda key: len(_parts(key))):
-        if not any(stem in part for part in _parts(key) for stem in stems):
-            stems.append(_parts(key)[-1])
-    return tuple(stem for stem in stems if not any(other in stem for other in stems if other != stem))
-
-
-def _parts(key: str) -> list[str]:
-    return [part for part in re.split("[-_. ]+", key.lower()) if part]

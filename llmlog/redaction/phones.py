@@ -59,13 +59,14 @@ HINT = re.compile(
 _HINT_STEMS = ("call", "reach", "ring", "contact", "answer", "office", "num", "núm", "message", "registered", "direct",
                "home", "work", "extension")  # fmt: skip
 _EXTENSION = re.compile(r"(?:[ ,]{0,2}(?:x|ext\.?|extension|#)[ ]?[0-9]{1,6}(?![0-9A-Za-z]))", re.IGNORECASE)
+_EXTENDED = frozenset(" xXeE#")
 
 
 def phone_in(text: str, start: int, run: str, digits: str) -> Iterator[Span]:
     """Phone numbers: with +, a leading 0, a code in brackets, as in America; others beside a telling word."""
     if len(digits) < 6:
         return
-    shape = run.rstrip(" .-(/")
+    whole = shape = run.rstrip(" .-(/")
     end = start + len(shape)
     after = text[end : end + 2]
     if _DATE.fullmatch(shape):
@@ -83,9 +84,11 @@ def phone_in(text: str, start: int, run: str, digits: str) -> Iterator[Span]:
     if start > 1 and text[start - 1] == ":" and text[start - 2].isdigit():
         shape = re.sub(r"^[0-9]{2}(?:[.,][0-9]+)?", _blanked, shape)
     shape = _NO_PHONE.sub(_blanked, shape)
-    for begin, end in _phones(shape, text, start):
-        if not is_part(text, begin, _with_extension(text, end)):
-            yield begin, _with_extension(text, end)
+    total = len(digits) if shape == whole else len(digits_of(shape.replace("#", "")))
+    for begin, end in _phones(shape, total, text, start):
+        last = _with_extension(text, end)
+        if not is_part(text, begin, last):
+            yield begin, last
 
 
 def _blanked(found: re.Match[str]) -> str:
@@ -94,7 +97,7 @@ def _blanked(found: re.Match[str]) -> str:
 
 def has_extension(text: str, end: int) -> bool:
     """Whether an extension may follow a number."""
-    return text[end : end + 1] in (" ", ",") and _EXTENSION.match(text, end) is not None
+    return text[end + 1 : end + 2] in _EXTENDED and _EXTENSION.match(text, end) is not None
 
 
 def _with_extension(text: str, end: int) -> int:
@@ -104,12 +107,11 @@ def _with_extension(text: str, end: int) -> int:
     return found.end() if found else end
 
 
-def _phones(shape: str, text: str, offset: int) -> Iterator[Span]:
+def _phones(shape: str, total: int, text: str, offset: int) -> Iterator[Span]:
     certain = 0
-    total = _count(shape)
     if total < 6:
         return
-    for found in _PHONE.finditer(shape):
+    for found in _PHONE.finditer(shape) if total > 8 or "+" in shape or "(" in shape else ():
         digits = len(digits_of(found[0]))
         if found["plus"]:
             good = digits >= 8 and not _DECIMAL.fullmatch(found[0])
@@ -138,7 +140,3 @@ def _phones(shape: str, text: str, offset: int) -> Iterator[Span]:
             near(WORD, _STEMS, text, start, end, 40) or (not bare and near(HINT, _HINT_STEMS, text, start, end, 28))
         ) and not is_part(text, start, end):
             yield start, end
-
-
-def _count(shape: str) -> int:
-    return len(digits_of(shape.replace("#", "")))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 
-__all__ = ["Detector", "Span", "folded", "is_part", "merged", "near"]
+__all__ = ["Detector", "Place", "Span", "folded", "is_part", "matches", "merged", "near", "outline", "outlines"]
 
 Span = tuple[int, int]
+Place = tuple[int, int, str]
+"""Where something begins and ends, and of what kind it is."""
 Detector = Callable[[str], Iterable[Span]]
 
 _PIECE_BEFORE = re.compile(r"[0-9A-Fa-f]{4}-\Z|[A-Za-z0-9_]\Z")
@@ -41,23 +42,37 @@ _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63"
 _BLANKS = "\xa0\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 
 
+_LAST_DIGITS = 0x20000  # no script has digits beyond
+
+
 @cache
-def _table() -> tuple[re.Pattern[str], dict[int, str]]:
+def _table() -> dict[int, str]:
     table = dict.fromkeys(map(ord, _DASHES), "-") | dict.fromkeys(map(ord, _BLANKS), " ")
     table |= {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}  # fullwidth forms of ASCII
-    for code in range(0x80, sys.maxunicode + 1):
-        one = chr(code)
-        if one.isdecimal():
-            table[code] = str(unicodedata.decimal(one))
-    return re.compile(f"[{re.escape(''.join(map(chr, table)))}]"), table
+    digits = re.findall(r"\d", "".join(map(chr, range(0x80, _LAST_DIGITS))))
+    return table | {ord(digit): str(unicodedata.decimal(digit)) for digit in digits}
+
+
+@cache
+def _foreign() -> frozenset[str]:
+    return frozenset(map(chr, _table()))
 
 
 def folded(text: str) -> str:
     """The text with every digit, dash, blank and fullwidth letter in its ASCII form, each at the place it had."""
-    if text.isascii():
-        return text
-    foreign, table = _table()
-    return text.translate(table) if foreign.search(text) else text
+    return text if text.isascii() or _foreign().isdisjoint(text) else text.translate(_table())
+
+
+def outlines(**classes: str) -> bytes:
+    """A table for `outline`: each sign of a class becomes the letter that names it, any other stays."""
+    return bytes.maketrans(
+        "".join(classes.values()).encode(), "".join(name * len(signs) for name, signs in classes.items()).encode()
+    )
+
+
+def outline(text: str, table: bytes) -> bytes:
+    """A text with its signs' classes in their place: what is searched for a fixed sequence is searched fast."""
+    return text.encode("latin-1", "replace").translate(table)
 
 
 def matches(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
@@ -65,21 +80,22 @@ def matches(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
     return (found.span() for found in pattern.finditer(text) if found.end() > found.start())
 
 
-def merged(spans: list[tuple[int, int, str]], ranks: Mapping[str, int]) -> list[tuple[int, int, str]]:
-    """Spans in order, those that overlap made one, of the longest one's kind, among equals of the first."""
-    spans.sort()
-    made = []
-    start, end, kind = spans[0]
-    longest = end - start
-    for next_start, next_end, next_kind in spans[1:]:
-        if next_start >= end:
-            made.append((start, end, kind))
-            start, end, kind = next_start, next_end, next_kind
-            longest = end - start
+def merged(places: list[Place], ranks: Mapping[str, int]) -> list[Place]:
+    """Places in order, those that overlap made one, of the longest one's kind, among equals of the first."""
+    places.sort()
+    made: list[Place] = []
+    reached = longest = -1
+    for place in places:
+        start, end, kind = place
+        if start >= reached:
+            made.append(place)
+            reached, longest = end, end - start
             continue
-        size = next_end - next_start
-        if size > longest or (size == longest and ranks.get(next_kind, 99) < ranks.get(kind, 99)):
-            kind, longest = next_kind, size
-        end = max(end, next_end)
-    made.append((start, end, kind))
+        first, _, last_kind = made[-1]
+        size = end - start
+        if size > longest or (size == longest and ranks.get(kind, 99) < ranks.get(last_kind, 99)):
+            last_kind, longest = kind, size
+        if end > reached:
+            reached = end
+        made[-1] = first, reached, last_kind
     return made

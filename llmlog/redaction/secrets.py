@@ -9,10 +9,11 @@ import binascii
 import re
 from collections.abc import Iterator
 
+from llmlog.redaction.names import squeezed
 from llmlog.redaction.pairs import STEMS, judge, opaque, pairs, stutters
 from llmlog.redaction.places import Span
 
-__all__ = ["SHAPES", "api_key", "framed", "of_shape", "shaped"]
+__all__ = ["SHAPES", "api_key", "framed", "of_shape", "shapes_in"]
 
 _T = r"[A-Za-z0-9_\-]"
 _B = r"(?<![A-Za-z0-9])"
@@ -145,12 +146,17 @@ _INFIX = frozenset(
     if not shape.removeprefix(_B).startswith(re.escape(literal).replace(r"\-", "-")) or literal == "://"
 )
 """Those whose literal does not stand first."""
-_LONG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-./+~=]{14,}+")
-_HEAD = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{2}")
-_BY_HEAD: dict[str, list[int]] = {}
-for _number, (_literal, _) in enumerate(SHAPES):
-    if _number not in _INFIX:
-        _BY_HEAD.setdefault(_literal[:2], []).append(_number)
+_PASSWORD_IN_URL = next(number for number, (literal, _) in enumerate(SHAPES) if literal == "://")
+_INSIDE: list[tuple[int, str]] = []  # shapes that may stand inside a word, or begin before their literal
+_LONG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-./+~=:?&@%]{14,}+")
+_TO_BLANKS = bytes(code if chr(code).isalnum() and code < 128 else 32 for code in range(256))
+_BY_HEAD: dict[bytes, list[tuple[int, str]]] = {}
+for _number, (_literal, _shape) in enumerate(SHAPES):
+    if _number in _INFIX or not _shape.startswith(_B) or not _literal[:2].isalnum():
+        _INSIDE.append((_number, _literal))
+    else:
+        _BY_HEAD.setdefault(_literal[:2].encode(), []).append((_number, _literal))
+_INSIDE.remove((_PASSWORD_IN_URL, "://"))
 _COMPILED: dict[int, re.Pattern[str]] = {}
 _ANYTHING = frozenset({"://", "sig=", "ignature=", "AccountKey="})
 _SIGNED = re.compile(r"(?<![A-Za-z])(bearer|basic)[ ]{1,3}([A-Za-z0-9+/=_.~\-]{8,}+)", re.IGNORECASE)
@@ -161,23 +167,27 @@ _PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 
 def api_key(text: str) -> Iterator[Span]:
     """Keys and tokens by their issuers' shapes, private keys, `Bearer`, `Basic`, values of telling names."""
-    yield from shaped(text)
-    for start, end, _ in pairs(text, STEMS, lambda name: (judge(name), "api_key")):
+    for number in shapes_in(text):
+        yield from of_shape(number, text)
+    yield from framed(text)
+    for start, end, _ in pairs(text, STEMS, lambda name: (judge(squeezed(name)), "api_key")):
         yield start, end
 
 
-def shaped(text: str) -> Iterator[Span]:
-    """Keys, tokens, headers and private keys whose own form tells."""
+def shapes_in(text: str) -> Iterator[int]:
+    """The numbers of those shapes whose literal a text has where it may begin a token."""
+    if "://" in text and "@" in text:
+        yield _PASSWORD_IN_URL
     long = " ".join(_LONG.findall(text))
-    for number in _INFIX:
-        if SHAPES[number][0] in text:
-            yield from of_shape(number, text)
-    if long:
-        for head in {*_HEAD.findall(long)} & _BY_HEAD.keys():
-            for number in _BY_HEAD[head]:
-                if SHAPES[number][0] in long:
-                    yield from of_shape(number, text)
-    yield from framed(text)
+    if not long:
+        return
+    for number, literal in _INSIDE:
+        if literal in long:
+            yield number
+    for head in {piece[:2] for piece in long.encode().translate(_TO_BLANKS).split()} & _BY_HEAD.keys():
+        for number, literal in _BY_HEAD[head]:
+            if literal in long:
+                yield number
 
 
 def of_shape(number: int, text: str) -> Iterator[Span]:
@@ -185,7 +195,7 @@ def of_shape(number: int, text: str) -> Iterator[Span]:
     literal, shape = SHAPES[number]
     pattern = _COMPILED.get(number)
     if pattern is None:  # a process meets few issuers
-        pattern = _COMPILED[number] = re.compile(shape)
+        pattern = _COMPILED[number] = re.compile(shape, re.ASCII)
     if number in _INFIX:
         for found in pattern.finditer(text):
             if literal in _ANYTHING or _varied(found[0], literal):
@@ -234,9 +244,11 @@ def _varied(token: str, literal: str) -> bool:
     """Whether it may be a real secret: "sk-xxxxxxxxxxxxxxxxxxxxxx" and "sk-a-name-in-lower-case" are not."""
     if literal in _AWS:
         return not token.endswith("EXAMPLE")
-    _, _, tail = token.partition(literal)
+    tail = token.partition(literal)[2]
     signs = len(set(tail or token))
-    if signs < 6 or stutters(token) or "EXAMPLE" in token or (signs < 9 and _STRETCH.search(tail)):
+    if signs < 9 and (signs < 6 or _STRETCH.search(tail)):
+        return False
+    if "EXAMPLE" in token or stutters(token):
         return False
     return _THREE_DIGITS.match(token) is not None or (len(token) >= 32 and literal in _LETTERS_TOO)
 

@@ -13,12 +13,15 @@ from typing import Any
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.redaction.options import resolved
 
-__all__ = ["KEYS_VARIABLE", "WAYS", "Way", "chosen", "mask", "pseudonyms", "signing_keys", "way"]
+__all__ = ["DROPPED", "KEYS_VARIABLE", "WAYS", "Way", "chosen", "mask", "pseudonyms", "signing_keys", "way"]
 
 Way = Callable[[str], str]
 WAYS = ("mask", "partial", "hash", "drop")
 KEYS_VARIABLE = "LLMLOG_HASH_KEYS"
 """The environment variable with the keys of pseudonyms, `id:key`, parted by commas; the first one signs."""
+
+DROPPED: Any = object()
+"""Stands for a value of which redaction has left nothing: whoever holds it leaves it out."""
 
 _SHOWN = 4
 _LETTERS = "abcdefghijklmnop"  # a digest in figures might pass for the number of a card

@@ -73,6 +73,25 @@ def test_message_and_arguments(kind: type[RedactFilter]) -> None:
     assert got.args is None
 
 
+def test_arguments_by_name(kind: type[RedactFilter]) -> None:
+    """In a message that takes its arguments by their names, the names say what goes."""
+    redact = kind()
+    assert passed(redact, record("%(user)s: %(password)s", {"user": "ann", "password": "x1"})).getMessage() == (
+        "ann: <REDACTED>"
+    )
+    made = passed(redact, record("%(password)d", {"password": 1234})).getMessage()
+    assert "1234" not in made
+    assert "<REDACTED>" in made
+    assert passed(redact, record("%(n)05d %(a).1f", {"n": 7, "a": 1.25})).getMessage() == "00007 1.2"
+
+
+def test_the_name_of_a_logger(kind: type[RedactFilter]) -> None:
+    """A logger that is called after somebody is not named any more."""
+    given = record()
+    given.name = f"users.{MAIL}"
+    assert MAIL not in passed(kind(), given).name
+
+
 def test_arguments_go_even_where_nothing_was_found(kind: type[RedactFilter]) -> None:
     """What was looked at as rendered is handed on as rendered."""
     got = passed(kind(), record("%d of %s", 3, "five"))
@@ -168,6 +187,17 @@ def test_presidio_as_an_analyser(kind: type[RedactFilter]) -> None:
 
     analyse = presidio(Engine(), entities=["PERSON"], language="de", score=0.7)
     assert list(analyse("Ann")) == [(0, 3, "person")]
+
+
+def test_fields_that_are_dropped(kind: type[RedactFilter]) -> None:
+    """A field of which redaction leaves nothing is gone from the record that goes on, and from no other."""
+    given = record("hello", mail=MAIL, both=[MAIL, 1], password="x")
+    made = passed(kind(replace="drop"), given)
+    assert not {"mail", "password"} & vars(made).keys()
+    assert vars(made)["both"] == [1]
+    if kind is Copying:
+        assert vars(given)["mail"] == MAIL
+    assert passed(kind(replace="drop"), record(MAIL)).getMessage() == ""
 
 
 def test_two_names_that_become_one(kind: type[RedactFilter]) -> None:

@@ -38,7 +38,38 @@ def test_a_way_for_each_kind() -> None:
     own = Redactor(replace={"card": "partial", "email": "drop"})
     assert own.text(f"[{MAIL}] {CARD} 203.0.113.9") == "[] ****1111 <IP>"
     assert Redactor(replace={"card": "mask", "*": "drop"}).text(f"[{MAIL}] {CARD}") == "[] <CARD>"
-    assert Redactor(replace={"key": "drop"}).value({"password": "x", "a": 1}) == {"password": "", "a": 1}
+    assert Redactor(replace={"key": "drop"}).value({"password": "x", "a": 1}) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        (f"write to {MAIL} now", "write to now"),
+        (f"write to {MAIL}", "write to"),
+        (f"{MAIL} wrote", "wrote"),
+        (f"to {MAIL} {MAIL} and {MAIL}, ok", "to and , ok"),
+        (f"to={MAIL};", "to=;"),
+        (f"two  blanks {MAIL}\nstay", "two  blanks \nstay"),
+        (MAIL, ""),
+    ],
+)
+def test_what_is_dropped_from_a_text(text: str, clean: str) -> None:
+    """What is dropped takes with it the blank that would stand twice, and nothing else."""
+    assert Redactor(replace="drop").text(text) == clean
+
+
+def test_what_is_dropped_as_a_whole() -> None:
+    """A field or an item of which nothing is left is gone; what stays stays, and no name takes a value along."""
+    drop = Redactor(replace="drop")
+    value = {
+        "to": MAIL, "cc": [MAIL, f"{MAIL} too", 7], "n": {"card": CARD, "x": 1}, "pin": "", "password": "p", MAIL: 2,
+        "number": 4111111111111111,
+    }  # fmt: skip
+    assert drop.value(value) == {"cc": ["too", 7], "n": {"x": 1}, "pin": "", "<REDACTED>": 2}
+    assert drop.value([f" {MAIL} ", ValueError]) == ["builtins.ValueError"]
+    assert drop.value(MAIL) == drop.field("to", MAIL) == drop.field("password", "x") == ""
+    assert drop.field("to", MAIL, nothing=None) is drop.field("password", 7, nothing=None) is None
+    assert Redactor(replace={"email": lambda found: ""}).value({"to": MAIL, "a": 1}) == {"a": 1}
 
 
 def test_pseudonyms() -> None:
@@ -78,7 +109,7 @@ def test_what_stays() -> None:
 def test_your_own_functions() -> None:
     """Functions find and replace, given as such or by their dotted paths, with kinds of their own where they say so."""
     own = Redactor(detectors={"ticket": tickets, "who": people}, replace={"email": shout, "ticket": "drop"})
-    assert own.text(f"Ann T-12 {MAIL}") == "<PERSON>  ANN@EXAMPLE.ORG"
+    assert own.text(f"Ann T-12 {MAIL}") == "<PERSON> ANN@EXAMPLE.ORG"
     assert own.find("Ann T-12") == [(0, 3, "person"), (4, 8, "ticket")]
     assert Redactor(detectors={"bad": lambda text: [(0, 99), (-1, 2), (3, 3)]}).text("some text") == "some text"
 

@@ -1,0 +1,39 @@
+"""What a text's words tell of it, where there is no engine that looks for everything at once."""
+
+import pytest
+
+from llmlog.redaction.signs import BIRTH, COLON, ID_WORD, MAIL, PAIR, SHAPE
+from llmlog.redaction.words import by_words
+
+OFTEN = {BIRTH, COLON, ID_WORD, MAIL, PAIR, SHAPE}
+
+
+@pytest.mark.parametrize(
+    ("text", "signs"),
+    [
+        ("gpt-4o-mini completed in 1.2 s", set()),
+        ("to ann@example.org", {MAIL}),
+        ("from 2001:db8::1", {COLON}),
+        ("MY_API_TOKEN: x", {PAIR}),
+        ("authorization Bearer x", {SHAPE}),
+        ("D.O.B. 1980", {BIRTH}),
+        ("née le 17 mai", {BIRTH}),
+        ("his CPF is", {ID_WORD}),
+        ("request_id=7", set()),
+        ("id number 7", {ID_WORD}),
+        (f"{'x' * 50}token{'y' * 50}=1", {PAIR}),
+        ("居民身份证", {ID_WORD}),
+    ],
+)
+def test_signs(text: str, signs: set[int]) -> None:
+    """A word tells alone, with those it stands among, or inside a longer one."""
+    seen = by_words(["token"])
+    assert set(seen(text)) & OFTEN == signs
+    assert set(seen(text)) & OFTEN == signs, "the second time it is known"
+
+
+def test_a_name_without_letters() -> None:
+    """A name of digits is looked for in the text itself."""
+    seen = by_words(["123"])
+    assert PAIR in seen("x123=1")
+    assert PAIR not in seen("x12=1")
