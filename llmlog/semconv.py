@@ -198,8 +198,7 @@ _TABLE = (
     _field("inference_geo", "str", "where the provider ran the model, where its price depends on it"),
     # A request as it came in over HTTP, or by a websocket; the first four are in its context
     _both("http_method", "str", "the request's method; _OTHER for one that HTTP does not know", "http.request.method"),
-    _field("http_path", "str", "its path, without the query, redacted", otel="url.path", ecs="url.path",
-           elasticsearch="wildcard"),
+    _both("http_path", "str", "its path, without the query, redacted", "url.path"),
     _both("client_address", "str", "the client's network or address, as configured", "client.address"),
     _field("client_request_id", "str", "the id that a client sent who is not trusted", loki="metadata"),
     _field("http_route", "str", "the route's template, where the framework tells it", otel="http.route"),

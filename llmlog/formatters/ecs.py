@@ -203,7 +203,7 @@ at), and what makes another value fit, or says by None that it cannot."""
 
 _OTHERS = {
     **dict.fromkeys(("max_tokens", "seed", "choice_count", "input_tokens", "output_tokens"), "integer"),
-    "error_stack_trace": "wildcard",
+    **dict.fromkeys(("error_stack_trace", "http_path"), "wildcard"),
     "latency_ms": "long",
     "finish_reason": "nested",
 }
