@@ -1,11 +1,12 @@
 """Delivery under everything at once: every record whose logging call returned is in the store, exactly once.
 
-python tests/soak_delivery.py [--records 200000] [--processes 4] [--loki URL] [--elasticsearch URL]
+python tests/soak_delivery.py [--records 200000] [--real loki elasticsearch] [--loki URL] [--elasticsearch URL]
 
 Writers log into one spool, are killed by SIGKILL at random and started again; one sees its clock jump by two hours.
 Between them and the store stands a proxy that answers 429, 500 and 413, cuts connections before and after the request
-has arrived, and closes its port five times; the store of its own is killed with it each time. With URLs the stores are
-real ones, and `llmlog.handlers` has the handlers for them. Prints a table; exits with 1 where the promise is broken.
+has arrived, and closes its port five times; the store is killed with it each time. `--real`: a real Loki and a real
+OpenSearch (`make backends`), killed as well; with URLs the stores are others' and are not. Exits with 1 where the
+promise is broken.
 """
 
 from __future__ import annotations
@@ -204,7 +205,7 @@ class Jump(logging.Filter):
         return True
 
 
-def write(folder: pathlib.Path, stores: dict[str, str], name: str, jumps: bool) -> None:
+def write(folder: pathlib.Path, stores: dict[str, str], name: str, jumps: bool, pace: float) -> None:
     """Log until killed; each number is said when its logging call has returned. With no name: deliver what is left."""
     logger = logging.getLogger("soak")
     logger.setLevel("INFO")
@@ -222,7 +223,7 @@ def write(folder: pathlib.Path, stores: dict[str, str], name: str, jumps: bool) 
         os.write(said, b"%d\n" % number)
         number += 1
         if number % 20 == 0:
-            time.sleep(0.008)  # so that there is time for everything to go wrong
+            time.sleep(pace)
 
 
 # The parent
@@ -236,6 +237,9 @@ class Soak:
         self.options = options
         self.random = random.Random(options.seed)
         self.real = {kind: url for kind in ("loki", "elasticsearch") if (url := getattr(options, kind))}
+        self.servers: list[Any] = []
+        if options.real:
+            self.start_real()
         self.store_process: subprocess.Popen[str] | None = None
         self.store_port = 0
         if not self.real:
@@ -244,6 +248,18 @@ class Soak:
         self.proxies = {kind: Proxy(url) for kind, url in targets.items()}
         self.writers: list[subprocess.Popen[str]] = []
         self.started = self.killed = self.stopped = 0
+
+    def start_real(self) -> None:
+        """Loki takes all that comes, OpenSearch is as it comes."""
+        from backends import real  # beside this file; what it runs is installed by `make backends`
+
+        limits = {"ingestion_rate_mb": 1000, "ingestion_burst_size_mb": 1000, "per_stream_rate_limit": "1GB",
+                  "per_stream_rate_limit_burst": "1GB", "max_entries_limit_per_query": 5000}  # fmt: skip
+        for kind in self.options.real:
+            folder = self.folder / kind
+            server = real.Loki(folder, limits=limits) if kind == "loki" else real.OpenSearch(folder)
+            self.servers.append(server.__enter__())
+            self.real[kind] = server.url
 
     def start_store(self) -> None:
         """The built-in one, on the port that it had."""
@@ -257,10 +273,8 @@ class Soak:
     def program(self, name: str, jumps: bool = False) -> subprocess.Popen[str]:
         """A writer, or with no name the one that delivers the rest."""
         urls = {kind: f"http://127.0.0.1:{proxy.port}" for kind, proxy in self.proxies.items()}
-        return subprocess.Popen(
-            [sys.executable, __file__, "write", str(self.folder), json.dumps(urls), name, "jumps" if jumps else ""],
-            text=True,
-        )  # fmt: skip
+        arguments = [str(self.folder), json.dumps(urls), name, "jumps" if jumps else "", str(self.options.pace)]
+        return subprocess.Popen([sys.executable, __file__, "write", *arguments], text=True)
 
     def start_writer(self) -> None:
         """One more; the first one's clock jumps."""
@@ -287,7 +301,11 @@ class Soak:
         if self.store_process is not None:
             self.store_process.kill()
             self.store_process.wait()
+        for server in self.servers:
+            server.kill()
         time.sleep(seconds)
+        for server in self.servers:
+            server.start()
         if self.store_process is not None:
             self.start_store()
         for proxy in self.proxies.values():
@@ -299,12 +317,14 @@ class Soak:
         for _ in range(self.options.processes):
             self.start_writer()
         total, kill_at = self.options.records, begun + 2
+        stopping: threading.Thread | None = None
         stops = [total * (n + 1) // (self.options.stops + 1) for n in range(self.options.stops)]
         while ((written := self.said()) < total or stops) and time.monotonic() - begun < PATIENCE:
             time.sleep(0.05)
-            if stops and written >= stops[0]:
+            if stops and written >= stops[0] and not (stopping and stopping.is_alive()):
                 stops.pop(0)
-                self.stop_store(self.random.uniform(0.5, 3.0))
+                stopping = threading.Thread(target=self.stop_store, args=(self.random.uniform(0.5, 3.0),))
+                stopping.start()
             first = self.writers[0]
             spare_first = self.started <= self.options.processes + 3 and self.last_number_of("w1") < 5000
             if time.monotonic() >= kill_at:
@@ -317,6 +337,8 @@ class Soak:
                 return False
         while self.writers:
             self.kill(self.writers[0])
+        if stopping is not None:
+            stopping.join()
         writing = time.monotonic() - begun
         for proxy in self.proxies.values():
             proxy.calm = True
@@ -428,12 +450,17 @@ def main() -> int:
     if sys.argv[1:2] == ["store"]:
         store(sys.argv[2], int(sys.argv[3]))
     if sys.argv[1:2] == ["write"]:
-        folder, stores, name, jumps = sys.argv[2:]
-        write(pathlib.Path(folder), json.loads(stores), name, bool(jumps))
+        folder, stores, name, jumps, pace = sys.argv[2:]
+        write(pathlib.Path(folder), json.loads(stores), name, bool(jumps), float(pace))
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--records", type=int, default=200_000)
     parser.add_argument("--processes", type=int, default=4)
+    parser.add_argument("--pace", type=float, default=0.008, help="seconds that a writer rests after 20 records")
     parser.add_argument("--stops", type=int, default=5)
+    parser.add_argument(
+        "--real", nargs="+", choices=["loki", "elasticsearch"], default=[],
+        help="start a real Loki, a real OpenSearch, and kill them",
+    )  # fmt: skip
     parser.add_argument("--loki", help="the address of a real Loki, empty before")
     parser.add_argument("--elasticsearch", help="the address of a real OpenSearch or Elasticsearch, empty before")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
@@ -449,6 +476,8 @@ def main() -> int:
             if soak.store_process is not None:
                 soak.store_process.kill()
                 soak.store_process.wait()
+            for server in soak.servers:
+                server.kill()
     print("every record is there once" if holds else "BROKEN")
     return 0 if holds else 1
 
