@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from llmlog.answers import Answer
 from llmlog.captures import captured, cut
 from llmlog.context import NOTHING, Context
+from llmlog.costs import CACHED, FREE
 from llmlog.faults import fault, notice
 from llmlog.figures import figures
 from llmlog.plain import text_of
@@ -19,7 +20,7 @@ from llmlog.request_state import RequestState
 from llmlog.settings import Settings
 from llmlog.wire import Wire
 
-__all__ = ["Ending", "Facts", "beginning", "best_informed", "provider_of", "summary"]
+__all__ = ["Ending", "Facts", "beginning", "best_informed", "error_fields", "provider_of", "summary"]
 
 _LEFT_EARLY = frozenset({"close", "context_exit", "loop_left", "garbage_collected", "client_disconnect"})
 _CONSUMER_WENT = frozenset({*_LEFT_EARLY, "consumer_exception", "cancellation"})
@@ -135,7 +136,7 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
                 prompt,
                 provider=provider,
                 model=model,
-                refused=refused,
+                free=CACHED if fields.get("cached") is True else FREE if refused else None,
                 unread=unread,
                 settings=call.settings,
             )
@@ -241,7 +242,7 @@ def _times(call: Facts, ended: float | None, output_tokens: int | None) -> dict[
     times: dict[str, Any] = {"latency_ms": _ms(ended - call.started)}
     if call.first_content is not None:
         times["ttft_ms"] = _ms(call.first_content - call.started)
-    if call.sending or call.chunks:
+    if call.first_pull is not None or not call.chunks:  # of chunks that were fed, nobody knows who waited for them
         times["wait_ms"] = _ms(call.sending + call.wait)
     if call.chunks and call.first_pull is not None:
         times["consumer_ms"] = _ms(call.last - call.first_pull - call.wait)
@@ -265,14 +266,21 @@ def _finish_reason(answer: Answer) -> Any:
 
 def _error(error: BaseException | None, answer: Answer) -> dict[str, Any]:
     if error is not None:
-        kind = type(error)
-        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-        message: str | None = text_of(error)
-    elif answer.error is not None:
-        name, message = answer.error[0] or "error", answer.error[1]
-    else:
-        return {}
-    # Here, not only in a filter: a provider's message quotes what was sent to it.
+        return error_fields(error)
+    if answer.error is not None:
+        return _error_fields(answer.error[0] or "error", answer.error[1])
+    return {}
+
+
+def error_fields(error: BaseException) -> dict[str, Any]:
+    """What a record tells of an exception, without its traceback."""
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return _error_fields(name, text_of(error))
+
+
+def _error_fields(name: str, message: str | None) -> dict[str, Any]:
+    # Redacted here, not only in a filter: a provider's message quotes what was sent to it.
     return {"error_type": name, "error_message": cut(text_of(redact(message)), _MAX_ERROR)[0] if message else None}
 
 

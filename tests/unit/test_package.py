@@ -31,6 +31,7 @@ LAYERS = [
     "streams", "clients.sending", "clients.bodies", "clients.stainless", "clients.anthropic", "clients.bedrock",
     "clients.google", "clients.openai", "clients", "events", "config", "filters", "formatters",
     "handlers.backend", "handlers.jsonlines", "handlers", "middleware.asgi", "middleware",
+    "integrations.langchain", "integrations.litellm", "integrations.langfuse", "integrations",
     "testing.scripts", "testing.wire", "testing.openai", "testing.anthropic", "testing.chains", "testing.answering",
     "testing.servers", "testing.captured", "testing.canaries", "testing.clocks", "testing.plugin", "testing",
     "cli.terminal", "cli.objects", "cli.lines", "cli.files", "cli.recover", "cli.redact", "cli", "__main__",

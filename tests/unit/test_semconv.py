@@ -25,6 +25,10 @@ SUMMARY = [
     "response_model",
     "response_id",
     "streamed",
+    "chain_name",
+    "chain_id",
+    "tags",
+    "cached",
     "attempt",
     "temperature",
     "max_tokens",
@@ -100,6 +104,16 @@ BUDGET = [
     "request_cost_usd",
     "request_cost_partial",
 ]
+STEPS = [
+    "tool_name",
+    "tool_call_id",
+    "arguments_length",
+    "retriever",
+    "query_length",
+    "document_count",
+    "document_ids",
+    "document_scores",
+]
 BASE = [
     "timestamp",
     "level",
@@ -117,13 +131,13 @@ BASE = [
 
 def test_every_documented_field_is_in_the_table() -> None:
     """The fields of the summary record, of a budget's and of every line each have their row."""
-    assert {*SUMMARY, *BUDGET, *BASE} <= FIELDS.keys()
+    assert {*SUMMARY, *BUDGET, *STEPS, *BASE} <= FIELDS.keys()
 
 
 def test_a_field_is_found_under_its_own_name() -> None:
     """The key of a row is its name, and no row was lost to a second one of the same name."""
     assert all(name == field.name for name, field in FIELDS.items())
-    assert len(FIELDS) == len({*SUMMARY, *BUDGET, *BASE, "truncated"})
+    assert len(FIELDS) == len({*SUMMARY, *BUDGET, *STEPS, *BASE, "truncated"})
 
 
 @pytest.mark.parametrize("spelling", ["otel", "ecs"])
