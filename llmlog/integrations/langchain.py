@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,14 +18,22 @@ from weakref import WeakKeyDictionary
 
 from llmlog import settings
 from llmlog.answers import Answer
-from llmlog.calls import Call, set_under_way, under_way
-from llmlog.clients.sending import parameters
+from llmlog.calls import Call
 from llmlog.events import event
 from llmlog.faults import fault
+from llmlog.integrations.langchain_words import (
+    asked,
+    failed,
+    first_text,
+    found,
+    is_cached,
+    labels_of,
+    message_of,
+    name_of,
+)
 from llmlog.lifecycle import how_it_failed
 from llmlog.providers import langchain
-from llmlog.providers.base import fields_of, parts, text_in
-from llmlog.summary import error_fields
+from llmlog.providers.base import fields_of, text_in
 
 try:
     from langchain_core.callbacks import BaseCallbackHandler
@@ -34,21 +41,6 @@ except ImportError as error:
     raise ImportError(f"{error}: pip install 'llmlog[langchain]'") from error
 
 __all__ = ["CallbackHandler"]
-
-_ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant", "system": "system", "tool": "tool"}
-_CONTEXT = ("user_id", "prompt_name", "prompt_version", "feature")
-_CONVERSATIONS = ("conversation_id", "session_id", "thread_id")
-"""Where a run's metadata say which conversation it is part of; the last is LangGraph's."""
-_STEPS = ("seq:step:", "map:key:", "condition:", "branch:", "graph:step:")
-"""What begins the tags that LangChain itself gives."""
-
-
-class _RunCall(Call):
-    """The call of one run."""
-
-    __slots__ = ("run_id",)
-
-    run_id: UUID
 
 
 class _Run:
@@ -140,8 +132,8 @@ class CallbackHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """A chat model is asked."""
-        asked = [_message(message) for message in messages[0]] if messages else None
-        self._begin(asked, "chat", run_id, parent_run_id, kwargs)
+        sent = [message_of(message) for message in messages[0]] if messages else None
+        self._begin(sent, "chat", run_id, parent_run_id, kwargs)
 
     @_observing
     def on_llm_start(
@@ -156,30 +148,25 @@ class CallbackHandler(BaseCallbackHandler):
         """A model that completes texts is asked."""
         self._begin(prompts[0] if prompts else None, "text_completion", run_id, parent_run_id, kwargs)
 
-    def _begin(self, asked: Any, operation: str, run_id: UUID, parent: UUID | None, told: Mapping[str, Any]) -> None:
+    def _begin(self, sent: Any, operation: str, run_id: UUID, parent: UUID | None, told: Mapping[str, Any]) -> None:
         params, metadata = fields_of(told.get("invocation_params")), fields_of(told.get("metadata"))
         tools = params.get("tools")
-        call = _RunCall(
-            model=_first_text(metadata.get("ls_model_name"), params.get("model"), params.get("model_name")),
-            input=asked,
+        call = Call(
+            model=first_text(metadata.get("ls_model_name"), params.get("model"), params.get("model_name")),
+            input=sent,
             tools=tools if isinstance(tools, (list, tuple)) else None,
             fields={
                 "operation": operation,
                 **self._fields,
-                **_asked(params, metadata),
+                **asked(params, metadata),
                 **self._around(parent),
-                **_labels(told.get("tags"), metadata),
+                **labels_of(told.get("tags"), metadata),
             },
         )
-        call.run_id, call.call_id = run_id, str(run_id)
+        call.call_id = str(run_id)
         call.provider = langchain.provider_named(metadata.get("ls_provider"))
         if self._capture is not None:
             call.settings = replace(call.settings, capture=self._capture)
-        outer = around = under_way()
-        while isinstance(around, _RunCall) and around.run_id not in (run_id, parent):  # one beside it, not around it
-            around = around.outer
-        if around is not outer:
-            set_under_way(around)
         entered = call.__enter__()
         self._runs[run_id] = _Run(entered, entered is call, parent)
         batch = told.get("batch_size")
@@ -227,7 +214,7 @@ class CallbackHandler(BaseCallbackHandler):
         if run is None:
             return
         call = run.call
-        if _is_cached(response):
+        if is_cached(response):
             call.fields = {**call.fields, "cached": True}
         if not call.driven:
             call.finish(response)
@@ -254,7 +241,7 @@ class CallbackHandler(BaseCallbackHandler):
         self, serialized: Any, inputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
     ) -> None:
         """A chain, an agent or a node of a graph begins."""
-        self._step(run_id, parent_run_id, _name_of(serialized, kwargs, "chain"))
+        self._step(run_id, parent_run_id, name_of(serialized, kwargs, "chain"))
 
     @_observing
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
@@ -271,7 +258,7 @@ class CallbackHandler(BaseCallbackHandler):
         self, serialized: Any, input_str: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
     ) -> None:
         """A tool is called."""
-        name = _name_of(serialized, kwargs, "tool")
+        name = name_of(serialized, kwargs, "tool")
         given = len(input_str) if isinstance(input_str, str) else None
         fields = {"tool_name": name, "tool_call_id": kwargs.get("tool_call_id"), "arguments_length": given}
         self._step(run_id, parent_run_id, name, **fields)
@@ -285,26 +272,26 @@ class CallbackHandler(BaseCallbackHandler):
     @_observing
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """A tool failed."""
-        self._tell("llm.tool", run_id, kwargs, **_failed(error))
+        self._tell("llm.tool", run_id, kwargs, **failed(error))
 
     @_observing
     def on_retriever_start(
         self, serialized: Any, query: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
     ) -> None:
         """Documents are looked for."""
-        asked = len(query) if isinstance(query, str) else None
-        name = _name_of(serialized, kwargs, "retriever")
-        self._step(run_id, parent_run_id, name, retriever=name, query_length=asked)
+        length = len(query) if isinstance(query, str) else None
+        name = name_of(serialized, kwargs, "retriever")
+        self._step(run_id, parent_run_id, name, retriever=name, query_length=length)
 
     @_observing
     def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **kwargs: Any) -> None:
         """Documents were found."""
-        self._tell("llm.retrieval", run_id, kwargs, outcome="completed", **_found(documents))
+        self._tell("llm.retrieval", run_id, kwargs, outcome="completed", **found(documents))
 
     @_observing
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """The search failed."""
-        self._tell("llm.retrieval", run_id, kwargs, **_failed(error))
+        self._tell("llm.retrieval", run_id, kwargs, **failed(error))
 
     def _step(self, run_id: UUID, parent: UUID | None, name: str, **fields: Any) -> None:
         above = None if parent is None else self._steps.get(parent)
@@ -327,16 +314,13 @@ class CallbackHandler(BaseCallbackHandler):
         made = {
             **self._fields,
             **self._around(parent if isinstance(parent, UUID) else None),
-            **_labels(told.get("tags"), fields_of(told.get("metadata"))),
+            **labels_of(told.get("tags"), fields_of(told.get("metadata"))),
             **step.fields,
             "call_id": str(run_id),
             "latency_ms": latency,
             **fields,
         }
         event(name, **{key: value for key, value in made.items() if value is not None})
-
-
-# LangChain's words
 
 
 def _tell_all(call: Call, response: Any) -> None:
@@ -347,89 +331,6 @@ def _tell_all(call: Call, response: Any) -> None:
     call.reader, call.answer = langchain.PROVIDER, whole
 
 
-def _message(message: Any) -> dict[str, Any]:
-    """A message as the chat API of most providers has it: for counting and capturing."""
-    fields = fields_of(message)
-    kind = text_in(fields.get("type"))
-    role = fields.get("role") if kind == "chat" else _ROLES.get(kind, kind)
-    made = {"role": role, "content": fields.get("content")}
-    if fields.get("name"):
-        made["name"] = fields["name"]
-    calls = [_tool_call(fields_of(call)) for call in parts(fields.get("tool_calls"))]
-    if calls:
-        made["tool_calls"] = calls
-    return made
-
-
-def _tool_call(call: Mapping[str, Any]) -> dict[str, Any]:
-    arguments = json.dumps(call.get("args"), ensure_ascii=False, default=str)
-    return {"type": "function", "function": {"name": call.get("name"), "arguments": arguments}}
-
-
-def _asked(params: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
-    config = fields_of(params.get("generation_config"))
-    either = {**config, **params}
-    return parameters(
-        temperature=(either.get("temperature"), metadata.get("ls_temperature")),
-        max_tokens=(
-            *(either.get(name) for name in ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict")),
-            metadata.get("ls_max_tokens"),
-        ),
-        top_p=either.get("top_p"),
-        top_k=either.get("top_k"),
-        frequency_penalty=either.get("frequency_penalty"),
-        presence_penalty=either.get("presence_penalty"),
-        seed=either.get("seed"),
-        choice_count=(either.get("n"), either.get("candidate_count")),
-        reasoning_effort=(either.get("reasoning_effort"), fields_of(either.get("reasoning")).get("effort")),
-    )
-
-
-def _labels(tags: Any, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The user's own tags, and of the metadata what has a name among the fields."""
-    own = [tag for tag in parts(tags) if isinstance(tag, str) and not tag.startswith(_STEPS)]
-    labels: dict[str, Any] = {name: metadata[name] for name in _CONTEXT if metadata.get(name) is not None}
-    conversation = _first_text(*(metadata.get(name) for name in _CONVERSATIONS))
-    if conversation:
-        labels["conversation_id"] = conversation
-    return {**labels, "tags": own} if own else labels
-
-
-def _name_of(serialized: Any, told: Mapping[str, Any], otherwise: str) -> str:
-    path = parts(fields_of(serialized).get("id"))
-    last = path[-1] if path else None
-    return _first_text(told.get("name"), fields_of(serialized).get("name"), last) or otherwise
-
-
-def _first_text(*values: Any) -> str | None:
-    return next((value for value in values if isinstance(value, str) and value), None)
-
-
-_IDS = ("id", "document_id", "doc_id", "_id", "source")
-_SCORES = ("score", "relevance_score", "_score", "similarity_score", "_similarity_score")
-
-
-def _found(documents: Any) -> dict[str, Any]:
-    """How many, which, and how well they fit; the last two as far as all of them say so."""
-    ids, scores = [], []
-    for document in documents:
-        fields = fields_of(document)
-        metadata = fields_of(fields.get("metadata"))
-        ids.append(_first_text(fields.get("id"), *(metadata.get(name) for name in _IDS)))
-        numbers = [metadata[name] for name in _SCORES if isinstance(metadata.get(name), (int, float))]
-        scores.append(float(numbers[0]) if numbers else None)
-    return {
-        "document_count": len(ids),
-        "document_ids": ids if ids and None not in ids else None,
-        "document_scores": scores if scores and None not in scores else None,
-    }
-
-
-def _failed(error: BaseException) -> dict[str, Any]:
-    outcome = "error" if isinstance(error, Exception) else "cancelled"
-    return {"outcome": outcome, **error_fields(error)}
-
-
 def _was_left(error: BaseException) -> bool:
     """Whether this is the cancelled closing of a generator that was left, and no cancelled wait for a chunk.
 
@@ -437,13 +338,3 @@ def _was_left(error: BaseException) -> bool:
     """
     trace = error.__traceback__
     return isinstance(error, asyncio.CancelledError) and trace is not None and trace.tb_next is None
-
-
-def _is_cached(response: Any) -> bool:
-    """Whether LangChain's own cache has answered: it says then that the answer cost nothing."""
-    for prompt in parts(fields_of(response).get("generations")):
-        for generation in parts(prompt):
-            usage = fields_of(fields_of(getattr(generation, "message", None)).get("usage_metadata"))
-            if usage.get("total_cost") == 0:
-                return True
-    return False
