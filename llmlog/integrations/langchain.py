@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -41,6 +42,56 @@ except ImportError as error:
     raise ImportError(f"{error}: pip install 'llmlog[langchain]'") from error
 
 __all__ = ["CallbackHandler"]
+
+V = TypeVar("V")
+
+_TEXT_IDS = 1000
+"""So many runs are known at a time whose ids are texts, as LangServe's are: nothing tells when those are gone."""
+
+
+class _Known(Generic[V]):
+    """What is known of runs, by their ids: of each as long as LangChain keeps its id, or until it is taken out."""
+
+    def __init__(self) -> None:
+        self._by_id: WeakKeyDictionary[UUID, V] = WeakKeyDictionary()
+        self._by_text: OrderedDict[str, V] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._by_id) + len(self._by_text)
+
+    def keep(self, run_id: Any, known: V) -> None:
+        """Know this of the run."""
+        if isinstance(run_id, UUID):
+            self._by_id[run_id] = known
+            return
+        self._by_text[str(run_id)] = known
+        while len(self._by_text) > _TEXT_IDS:
+            self._by_text.popitem(last=False)
+
+    def get(self, run_id: Any) -> V | None:
+        """What is known of it."""
+        return self._by_id.get(run_id) if isinstance(run_id, UUID) else self._by_text.get(str(run_id))
+
+    def take(self, run_id: Any) -> V | None:
+        """The same, and know it no longer."""
+        return self._by_id.pop(run_id, None) if isinstance(run_id, UUID) else self._by_text.pop(str(run_id), None)
+
+    def items(self) -> list[tuple[Any, V]]:
+        """All of them now."""
+        return [*self._by_id.items(), *self._by_text.items()]
+
+
+class _RunCall(Call):
+    """The call of a run."""
+
+    __slots__ = ()
+
+    def failed(self, error: BaseException) -> None:
+        """A wrapped client inside failed. Where it was cancelled, nobody else may tell."""
+        if isinstance(error, asyncio.CancelledError):
+            self.end("cancellation", error)
+        else:
+            super().failed(error)
 
 
 class _Run:
@@ -116,8 +167,8 @@ class CallbackHandler(BaseCallbackHandler):
     def __init__(self, *, capture: bool | int | None = None, **fields: Any) -> None:
         self._capture = None if capture is None else settings.captured_characters(capture)
         self._fields = fields
-        self._runs: WeakKeyDictionary[UUID, _Run] = WeakKeyDictionary()
-        self._steps: WeakKeyDictionary[UUID, _Step] = WeakKeyDictionary()
+        self._runs: _Known[_Run] = _Known()
+        self._steps: _Known[_Step] = _Known()
 
     # Models
 
@@ -151,7 +202,7 @@ class CallbackHandler(BaseCallbackHandler):
     def _begin(self, sent: Any, operation: str, run_id: UUID, parent: UUID | None, told: Mapping[str, Any]) -> None:
         params, metadata = fields_of(told.get("invocation_params")), fields_of(told.get("metadata"))
         tools = params.get("tools")
-        call = Call(
+        call = _RunCall(
             model=first_text(metadata.get("ls_model_name"), params.get("model"), params.get("model_name")),
             input=sent,
             tools=tools if isinstance(tools, (list, tuple)) else None,
@@ -160,7 +211,7 @@ class CallbackHandler(BaseCallbackHandler):
                 **self._fields,
                 **asked(params, metadata),
                 **self._around(parent),
-                **labels_of(told.get("tags"), metadata),
+                **_labels(told),
             },
         )
         call.call_id = str(run_id)
@@ -168,7 +219,7 @@ class CallbackHandler(BaseCallbackHandler):
         if self._capture is not None:
             call.settings = replace(call.settings, capture=self._capture)
         entered = call.__enter__()
-        self._runs[run_id] = _Run(entered, entered is call, parent)
+        self._runs.keep(run_id, _Run(entered, entered is call, parent))
         batch = told.get("batch_size")
         if entered is call and isinstance(batch, int) and batch > 1:  # which of them is sent, nobody tells
             call.leave()
@@ -210,7 +261,7 @@ class CallbackHandler(BaseCallbackHandler):
     @_observing
     def on_llm_end(self, response: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """The answer is whole."""
-        run = self._runs.pop(run_id, None)
+        run = self._runs.take(run_id)
         if run is None:
             return
         call = run.call
@@ -226,7 +277,7 @@ class CallbackHandler(BaseCallbackHandler):
     @_observing
     def on_llm_error(self, error: BaseException, *, run_id: UUID, response: Any = None, **kwargs: Any) -> None:
         """It failed, was cancelled, or was left: an early `break` arrives as GeneratorExit."""
-        run = self._runs.pop(run_id, None)
+        run = self._runs.take(run_id)
         if run is None:
             return
         if isinstance(error, GeneratorExit) or _was_left(error):
@@ -248,9 +299,9 @@ class CallbackHandler(BaseCallbackHandler):
         """A chain failed. Where it was cancelled, LangChain does not say so of the models that it was waiting for."""
         if isinstance(error, (Exception, GeneratorExit)):
             return
-        for child, run in list(self._runs.items()):
+        for child, run in self._runs.items():
             if run.parent == run_id and run.owns:
-                self._runs.pop(child, None)
+                self._runs.take(child)
                 run.end(how_it_failed(error), error)
 
     @_observing
@@ -261,7 +312,7 @@ class CallbackHandler(BaseCallbackHandler):
         name = name_of(serialized, kwargs, "tool")
         given = len(input_str) if isinstance(input_str, str) else None
         fields = {"tool_name": name, "tool_call_id": kwargs.get("tool_call_id"), "arguments_length": given}
-        self._step(run_id, parent_run_id, name, **fields)
+        self._step(run_id, parent_run_id, name, **_labels(kwargs), **fields)
 
     @_observing
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
@@ -281,7 +332,7 @@ class CallbackHandler(BaseCallbackHandler):
         """Documents are looked for."""
         length = len(query) if isinstance(query, str) else None
         name = name_of(serialized, kwargs, "retriever")
-        self._step(run_id, parent_run_id, name, retriever=name, query_length=length)
+        self._step(run_id, parent_run_id, name, **_labels(kwargs), retriever=name, query_length=length)
 
     @_observing
     def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **kwargs: Any) -> None:
@@ -295,7 +346,7 @@ class CallbackHandler(BaseCallbackHandler):
 
     def _step(self, run_id: UUID, parent: UUID | None, name: str, **fields: Any) -> None:
         above = None if parent is None else self._steps.get(parent)
-        self._steps[run_id] = _Step((name, str(run_id)) if above is None else above.root, fields)
+        self._steps.keep(run_id, _Step((name, str(run_id)) if above is None else above.root, fields))
 
     def _around(self, parent: UUID | None) -> dict[str, Any]:
         """What a record says of the chain that it is part of."""
@@ -306,21 +357,23 @@ class CallbackHandler(BaseCallbackHandler):
         return {"parent_id": str(parent), **chain}
 
     def _tell(self, name: str, run_id: UUID, told: Mapping[str, Any], **fields: Any) -> None:
-        step = self._steps.pop(run_id, None)
+        step = self._steps.take(run_id)
         if step is None:
             return
         latency = round((settings.current().clock() - step.started) * 1000, 3)
-        parent = told.get("parent_run_id")
         made = {
             **self._fields,
-            **self._around(parent if isinstance(parent, UUID) else None),
-            **labels_of(told.get("tags"), fields_of(told.get("metadata"))),
+            **self._around(told.get("parent_run_id")),
             **step.fields,
             "call_id": str(run_id),
             "latency_ms": latency,
             **fields,
         }
         event(name, **{key: value for key, value in made.items() if value is not None})
+
+
+def _labels(told: Mapping[str, Any]) -> dict[str, Any]:
+    return labels_of(told.get("tags"), fields_of(told.get("metadata")))
 
 
 def _tell_all(call: Call, response: Any) -> None:

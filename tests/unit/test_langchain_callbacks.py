@@ -223,8 +223,8 @@ def test_async(model: Model, calls: Records) -> None:
         got = [chunk.content async for chunk in model.astream("Hi") if chunk.content]
         await left(model.astream("Hi"))
         gc.collect()
-        await asyncio.sleep(0)  # the loop closes what was left in a task of its own
-        await asyncio.sleep(0)
+        for _ in range(20):  # the loop closes what was left in tasks of its own
+            await asyncio.sleep(0)
         with pytest.raises(ValueError, match="broken"):
             [chunk async for chunk in Model(pieces=[FAILS], callbacks=model.callbacks).astream("Hi")]
         return got
@@ -291,6 +291,20 @@ def test_a_run_without_an_end(handler: CallbackHandler, calls: Records) -> None:
     gc.collect()
     assert (len(handler._runs), len(handler._steps)) == (0, 0)
     assert [one["ended_by"] for one in calls.all()] == ["garbage_collected"] * 50
+
+
+def test_ids_that_are_texts(handler: CallbackHandler, calls: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LangServe gives its runs such ids: they are kept to a number, and each has its record."""
+    run_id: Any = str(uuid.uuid4())
+    Model(callbacks=[handler]).invoke("Hi", config={"run_id": run_id})
+    check(calls.one(), call_id=run_id, outcome="completed")
+    calls.clear()
+    monkeypatch.setattr("llmlog.integrations.langchain._TEXT_IDS", 10)
+    for number in range(50):
+        handler.on_chat_model_start({}, [[HumanMessage("Hi")]], run_id=f"run-{number}")  # type: ignore[arg-type]
+        handler.on_llm_new_token("Hel", run_id=f"run-{number}")  # type: ignore[arg-type]
+    assert len(handler._runs) == 10
+    assert [one["ended_by"] for one in calls.all()] == ["garbage_collected"] * 40
 
 
 def test_two_handlers(handler: CallbackHandler, calls: Records) -> None:
