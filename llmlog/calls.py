@@ -245,8 +245,15 @@ class Call(Life):
             # A wrapped client inside the block has finished it already; another answer is another call.
             known = self._finished_with == id(response) or self._is_made_of_inner(response)
             return response if known else self.another().finish(response)
+        self.take(response)
+        return response
+
+    def take(self, response: Any, *, at: tuple[float, float] | None = None) -> None:
+        """Take in a whole answer, as the call's end. `at`: when it had come, by `clock` and in Unix seconds."""
         self.begin()
         self._answered()
+        if at is not None:
+            self.sending = max(0.0, at[0] - self.started)
         self._finished_with = id(response)
         try:
             self.reader = self.reader.pick(response)
@@ -254,8 +261,7 @@ class Call(Life):
             self.answer.end_mark = True
         except Exception as error:
             self.unreadable(error)
-        self.end("exhausted")
-        return response
+        self.end("exhausted", at=at)
 
     def _is_made_of_inner(self, response: Any) -> bool:
         """Whether this is what a library around the inner layer has made of the same answer."""

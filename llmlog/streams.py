@@ -16,7 +16,8 @@ from typing import Any, Protocol, Self, TypeVar, cast, overload
 from llmlog.calls import Call, the_call
 from llmlog.drivers import AsyncDriver, Driver, SyncDriver
 from llmlog.exceptions import UsageTypeError, shown
-from llmlog.lifecycle import how_it_left
+from llmlog.lifecycle import how_it_left, open_call
+from llmlog.providers.litellm import call_id_of
 
 __all__ = ["AsyncStream", "Stream", "stream", "wrapped"]
 
@@ -264,7 +265,7 @@ def wrapped(source: Any, call: Call) -> Any:
     if whole or not (is_async or is_sync):
         hint = ": await it first" if inspect.isawaitable(source) else ""
         raise UsageTypeError(f"stream() takes an iterable of chunks, sync or async, got {shown(source)}{hint}")
-    part: Call | None = source._call if issubclass(kind, Driver) else None
+    part: Call | None = source._call if issubclass(kind, Driver) else _told_of(source)
     call.streamed = True
     call = the_call(call, streamed=True, part=part)
     if part is call:  # a wrapped client's, made inside this call's block
@@ -276,6 +277,18 @@ def wrapped(source: Any, call: Call) -> Any:
     call.drive()
     driver = _EitherStream if is_async and is_sync else AsyncStream if is_async else Stream
     return driver(source, call)
+
+
+def _told_of(source: Any) -> Call | None:
+    """The call that LiteLLM has told of before it handed out this stream of it."""
+    try:
+        found = open_call(call_id_of(source))
+    except Exception:  # an object whose attributes raise
+        return None
+    if isinstance(found, Call):
+        found.drive()  # its answer is here: the sending is over
+        return found
+    return None
 
 
 class _Closable(Protocol):

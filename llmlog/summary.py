@@ -48,13 +48,14 @@ class Facts:
     longest such wait. `first_pull`: when the first chunk was asked for, moved on by what was waited for the content.
     `pulled`: when a chunk was last asked for, `last`: when one last came. `is_left`: its loop was left. `loops`:
     iterators that are alive. `unread`: chunks that could not be read. `driven`: an answer is coming in, or has come.
-    `part`: the same call as an inner layer saw it. `wire`: parses the body, where the chunks are its pieces.
+    `told`: its answer does not pass here: somebody tells of it as a whole. `part`: the same call as an inner layer saw
+    it. `wire`: parses the body, where the chunks are its pieces.
     """
 
     __slots__ = (
         "answer", "call_id", "chunks", "context", "driven", "ending", "fields", "first_content", "first_pull", "gap",
         "hide_usage", "is_left", "last", "loops", "model", "part", "prompt", "provider", "pulled", "reader", "sending",
-        "settings", "started", "streamed", "trace", "unread", "wait", "wire",
+        "settings", "started", "streamed", "told", "trace", "unread", "wait", "wire",
     )  # fmt: skip
 
     part: Facts | None
@@ -72,7 +73,7 @@ class Facts:
         self.answer = Answer()
         self.part = None
         self.wire: Wire | None = None
-        self.streamed = self.driven = self.hide_usage = self.is_left = False
+        self.streamed = self.driven = self.hide_usage = self.is_left = self.told = False
         self.chunks = self.unread = self.loops = 0
         self.wait = self.gap = self.sending = 0.0
         self.first_pull: float | None = None
@@ -125,7 +126,9 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
     if outcome == "error" and status is None and answer.error:
         status = answer.error[2]
     refused = status is not None and not call.chunks
-    unread = bool(reader.formats and (call.chunks or (call.driven and not call.streamed)) and _nothing_read(answer))
+    came = call.chunks or (call.driven and not call.streamed)
+    unread = bool(reader.formats and came and _nothing_read(answer))
+    unseen = call.told and call.streamed and not (call.chunks or refused) and _nothing_read(answer)
     if unread:
         notice("unread", "a call's answer came in a form that is not read: its record has no output tokens or text")
     try:
@@ -137,7 +140,7 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
                 provider=provider,
                 model=model,
                 free=CACHED if fields.get("cached") is True else FREE if refused else None,
-                unread=unread,
+                unread=unread or unseen,
                 settings=call.settings,
             )
         )
@@ -146,6 +149,9 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
     except BaseException as error:  # a usage of a shape nobody has seen, a panic: the rest of the record is right
         fault("counting and pricing", error)
     streamed = call.streamed
+    counted = streamed and (call.chunks > 0 or not call.told)
+    if unseen and "cost_usd" in fields:
+        fields["cost_partial"] = True
     fields.update(
         call_id=call.call_id,
         operation=fields.get("operation", reader.operation),
@@ -161,8 +167,8 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
         finish_reason=_finish_reason(answer),
         refused=answer.refused or None,
         content_filtered=answer.content_filtered or None,
-        chunks=call.chunks if streamed else None,
-        content_chunks=call.answer.content_chunks if streamed else None,
+        chunks=call.chunks if counted else None,
+        content_chunks=call.answer.content_chunks if counted else None,
         prompt_length=prompt.length(),
         response_length=sum(map(len, answer.texts.values())) if call.driven and not unread else None,
         reasoning_length=len(answer.reasoning) or None,
@@ -242,7 +248,7 @@ def _times(call: Facts, ended: float | None, output_tokens: int | None) -> dict[
     times: dict[str, Any] = {"latency_ms": _ms(ended - call.started)}
     if call.first_content is not None:
         times["ttft_ms"] = _ms(call.first_content - call.started)
-    if call.first_pull is not None or not call.chunks:  # of chunks that were fed, nobody knows who waited for them
+    if call.first_pull is not None or not (call.chunks or (call.told and call.streamed)):  # else nobody saw who waited
         times["wait_ms"] = _ms(call.sending + call.wait)
     if call.chunks and call.first_pull is not None:
         times["consumer_ms"] = _ms(call.last - call.first_pull - call.wait)
