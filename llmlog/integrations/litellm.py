@@ -103,6 +103,28 @@ class _Attempt:
         return self.call.started + max(0.0, ended - self.began), ended
 
 
+class _Attempts:
+    """The attempts that are open, and those that have ended: known to all loggers, of which there may be several."""
+
+    def __init__(self) -> None:
+        self.open: WeakValueDictionary[str, _Attempt] = WeakValueDictionary()
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def end(self, call_id: str) -> bool:
+        """Its end is told: whether this is the first time."""
+        with self._lock:
+            if call_id in self._ended:
+                return False
+            self._ended[call_id] = None
+            while len(self._ended) > _ENDED:
+                self._ended.popitem(last=False)
+            return True
+
+
+_attempts = _Attempts()
+
+
 class Logger(CustomLogger):  # type: ignore[misc, unused-ignore]  # where mypy runs, LiteLLM is not
     """Gives each attempt of LiteLLM's to answer its record: each retry and each fallback of a Router too.
 
@@ -114,9 +136,6 @@ class Logger(CustomLogger):  # type: ignore[misc, unused-ignore]  # where mypy r
     def __init__(self, **fields: Any) -> None:
         super().__init__()
         self._fields = fields
-        self._attempts: WeakValueDictionary[str, _Attempt] = WeakValueDictionary()
-        self._ended: OrderedDict[str, None] = OrderedDict()
-        self._ending = threading.Lock()
 
     # What LiteLLM tells
 
@@ -124,8 +143,13 @@ class Logger(CustomLogger):  # type: ignore[misc, unused-ignore]  # where mypy r
         """An attempt is being sent."""
         try:
             call_id = _id_of(kwargs)
-            if call_id is not None and call_id not in self._attempts:
+            if call_id is None:
+                return
+            known = _attempts.open.get(call_id)
+            if known is None:
                 self._begin(call_id, kwargs, model, messages)
+            else:  # another logger has begun it
+                known.call.fields = {**self._fields, **known.call.fields}
         except Exception as error:
             fault("a callback of LiteLLM's", error)
 
@@ -170,7 +194,7 @@ class Logger(CustomLogger):  # type: ignore[misc, unused-ignore]  # where mypy r
             set_under_way(outer)
         entered = call.__enter__()
         attempt = _Attempt(entered, entered is call, time.time())
-        self._attempts[call_id] = attempt
+        _attempts.open[call_id] = attempt
         if isinstance(kwargs, dict):
             kwargs[_KEY] = attempt
         return attempt
@@ -178,14 +202,9 @@ class Logger(CustomLogger):  # type: ignore[misc, unused-ignore]  # where mypy r
     def _attempt(self, kwargs: Any, start_time: Any) -> _Attempt | None:
         """The attempt that is told of; one begun now, where its start was not told; None: its end has been told."""
         call_id = _id_of(kwargs)
-        with self._ending:
-            if call_id is not None:
-                if call_id in self._ended:
-                    return None
-                self._ended[call_id] = None
-                while len(self._ended) > _ENDED:
-                    self._ended.popitem(last=False)
-            attempt = None if call_id is None else self._attempts.get(call_id)
+        if call_id is not None and not _attempts.end(call_id):
+            return None
+        attempt = None if call_id is None else _attempts.open.get(call_id)
         if attempt is not None:
             return attempt
         call = _call(fields_of(kwargs), None, None, self._fields)
@@ -225,7 +244,7 @@ class Logger(CustomLogger):  # type: ignore[misc, unused-ignore]  # where mypy r
     def _watched(self, response: Any, request: Any) -> Any:
         try:
             call_id = _id_of(request)
-            attempt = None if call_id is None else self._attempts.get(call_id)
+            attempt = None if call_id is None else _attempts.open.get(call_id)
             if attempt is not None and attempt.call.is_open and not attempt.call.driven:
                 return attempt.call.stream(response)
         except UsageTypeError:  # not a stream of chunks
