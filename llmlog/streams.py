@@ -265,7 +265,7 @@ def wrapped(source: Any, call: Call) -> Any:
     if whole or not (is_async or is_sync):
         hint = ": await it first" if inspect.isawaitable(source) else ""
         raise UsageTypeError(f"stream() takes an iterable of chunks, sync or async, got {shown(source)}{hint}")
-    part: Call | None = source._call if issubclass(kind, Driver) else _told_of(source)
+    part: Call | None = source._call if issubclass(kind, Driver) else _told_of(source, call)
     call.streamed = True
     call = the_call(call, streamed=True, part=part)
     if part is call:  # a wrapped client's, made inside this call's block
@@ -279,13 +279,13 @@ def wrapped(source: Any, call: Call) -> Any:
     return driver(source, call)
 
 
-def _told_of(source: Any) -> Call | None:
-    """The call that LiteLLM has told of before it handed out this stream of it."""
+def _told_of(source: Any, call: Call) -> Call | None:
+    """The call that LiteLLM has told of before it handed out this stream of it, where that is not `call`."""
     try:
         found = open_call(call_id_of(source))
     except Exception:  # an object whose attributes raise
         return None
-    if isinstance(found, Call):
+    if isinstance(found, Call) and found is not call:
         found.drive()  # its answer is here: the sending is over
         return found
     return None

@@ -46,8 +46,8 @@ _OPERATIONS = {"completion": "chat", "embedding": "embeddings", "responses": "ch
 _ASKED_FOR_USAGE = frozenset({"openai", "azure", "text-completion-openai", "azure_text", "custom_openai"})
 """The providers, in LiteLLM's words, that send a stream's usage only where they are asked for it."""
 
-_ENDED = 10_000
-"""So many ended attempts are remembered by their ids, for those who tell of an end twice."""
+_SEEN = 10_000
+"""So many ids are remembered: the attempts of one request to the proxy share theirs, and an end may be told twice."""
 
 
 class _AttemptCall(Call):
@@ -65,15 +65,17 @@ class _AttemptCall(Call):
 
 
 class _Attempt:
-    """What is known of one attempt. `owns`: its call is its own, and not that of a block around it.
+    """What is known of one attempt. `owns`: its call is its own, and not that of a block around it. `loggers`: who was
+    told of its start.
 
     Not to be copied with the notes that hold it: a copy would outlive them.
     """
 
-    __slots__ = ("__weakref__", "began", "call", "loop", "owns")
+    __slots__ = ("__weakref__", "began", "call", "loggers", "loop", "owns")
 
     def __init__(self, call: Call, owns: bool, began: float) -> None:
         self.call, self.owns, self.began = call, owns, began
+        self.loggers: set[int] = set()
         try:
             self.loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
@@ -95,6 +97,13 @@ class _Attempt:
     def __reduce__(self) -> Any:
         return type(None), ()
 
+    def fail(self, error: BaseException | None, at: tuple[float, float] | None = None) -> None:
+        """It is over; in a block of the user's, another attempt may follow."""
+        if error is not None and not self.owns:
+            self.call.failed(error)
+        else:
+            self.call.end("exception" if error is None else how_it_failed(error), error, at=at)
+
     def at(self, end_time: Any) -> tuple[float, float] | None:
         """LiteLLM's own time of the end, by the call's clock and in Unix seconds: it may tell of it much later."""
         if not isinstance(end_time, datetime):
@@ -103,26 +112,26 @@ class _Attempt:
         return self.call.started + max(0.0, ended - self.began), ended
 
 
-class _Attempts:
-    """The attempts that are open, and those that have ended: known to all loggers, of which there may be several."""
+class _Ids:
+    """LiteLLM's ids: the attempts that are open, by theirs, and those that have been seen. Known to all loggers."""
 
     def __init__(self) -> None:
         self.open: WeakValueDictionary[str, _Attempt] = WeakValueDictionary()
-        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._seen: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
 
-    def end(self, call_id: str) -> bool:
-        """Its end is told: whether this is the first time."""
+    def is_new(self, call_id: str) -> bool:
+        """Whether it was never seen, until now."""
         with self._lock:
-            if call_id in self._ended:
+            if call_id in self._seen:
                 return False
-            self._ended[call_id] = None
-            while len(self._ended) > _ENDED:
-                self._ended.popitem(last=False)
+            self._seen[call_id] = None
+            while len(self._seen) > _SEEN:
+                self._seen.popitem(last=False)
             return True
 
 
-_attempts = _Attempts()
+_ids = _Ids()
 
 
 class Logger(CustomLogger):  # type: ignore[misc, unused-ignore]  # where mypy runs, LiteLLM is not
@@ -142,14 +151,12 @@ class Logger(CustomLogger):  # type: ignore[misc, unused-ignore]  # where mypy r
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
         """An attempt is being sent."""
         try:
-            call_id = _id_of(kwargs)
-            if call_id is None:
-                return
-            known = _attempts.open.get(call_id)
-            if known is None:
-                self._begin(call_id, kwargs, model, messages)
+            known = _noted(kwargs)
+            if known is None or not known.call.is_open or id(self) in known.loggers:
+                known = self._begin(kwargs, model, messages)
             else:  # another logger has begun it
                 known.call.fields = {**self._fields, **known.call.fields}
+            known.loggers.add(id(self))
         except Exception as error:
             fault("a callback of LiteLLM's", error)
 
@@ -169,6 +176,17 @@ class Logger(CustomLogger):  # type: ignore[misc, unused-ignore]  # where mypy r
         """The same, of an asynchronous attempt."""
         self._end(kwargs, response_obj, start_time, end_time, failed=True)
 
+    async def async_post_call_failure_deployment_hook(
+        self, request_data: Any, exception: Any, call_type: Any, **kwargs: Any
+    ) -> None:
+        """The same, told of each attempt: the event above comes once for each request to the proxy."""
+        try:
+            attempt = _attempt_of(request_data)
+            if attempt is not None and isinstance(exception, BaseException):
+                attempt.fail(exception)
+        except Exception as error:
+            fault("a callback of LiteLLM's", error)
+
     async def async_post_call_streaming_iterator_hook(
         self, user_api_key_dict: Any, response: Any, request_data: Any
     ) -> AsyncIterator[Any]:
@@ -184,9 +202,11 @@ class Logger(CustomLogger):  # type: ignore[misc, unused-ignore]  # where mypy r
 
     # What comes of it
 
-    def _begin(self, call_id: str, kwargs: Mapping[str, Any], model: Any = None, messages: Any = None) -> _Attempt:
-        call = _call(kwargs, model, messages, self._fields)
-        call.call_id, call.told = call_id, True
+    def _begin(self, kwargs: Any, model: Any, messages: Any) -> _Attempt:
+        told, call_id = fields_of(kwargs), _id_of(kwargs)
+        call = _call(told, model, messages, self._fields)
+        if call_id is not None and _ids.is_new(call_id):
+            call.call_id = call_id
         around = outer = under_way()
         while isinstance(outer, _AttemptCall):  # one beside it, not around it
             outer = outer.outer
@@ -194,7 +214,8 @@ class Logger(CustomLogger):  # type: ignore[misc, unused-ignore]  # where mypy r
             set_under_way(outer)
         entered = call.__enter__()
         attempt = _Attempt(entered, entered is call, time.time())
-        _attempts.open[call_id] = attempt
+        if call_id is not None:
+            _ids.open[call_id] = attempt
         if isinstance(kwargs, dict):
             kwargs[_KEY] = attempt
         return attempt
@@ -202,13 +223,12 @@ class Logger(CustomLogger):  # type: ignore[misc, unused-ignore]  # where mypy r
     def _attempt(self, kwargs: Any, start_time: Any) -> _Attempt | None:
         """The attempt that is told of; one begun now, where its start was not told; None: its end has been told."""
         call_id = _id_of(kwargs)
-        if call_id is not None and not _attempts.end(call_id):
-            return None
-        attempt = None if call_id is None else _attempts.open.get(call_id)
+        attempt = _noted(kwargs) or (None if call_id is None else _ids.open.get(call_id))
         if attempt is not None:
             return attempt
+        if call_id is not None and not _ids.is_new(call_id):
+            return None
         call = _call(fields_of(kwargs), None, None, self._fields)
-        call.told = True
         if call_id is not None:
             call.call_id = call_id
         began = time.time()
@@ -226,11 +246,7 @@ class Logger(CustomLogger):  # type: ignore[misc, unused-ignore]  # where mypy r
             if told.get("cache_hit") is True:
                 call.fields = {**call.fields, "cached": True}
             if failed:
-                error = _error_of(told)
-                if not attempt.owns and error is not None:
-                    call.failed(error)
-                else:
-                    call.end("exception" if error is None else how_it_failed(error), error, at=at)
+                attempt.fail(_error_of(told), at)
             elif not call.driven:
                 first = told.get("completion_start_time")
                 if call.streamed and isinstance(first, datetime):
@@ -243,8 +259,7 @@ class Logger(CustomLogger):  # type: ignore[misc, unused-ignore]  # where mypy r
 
     def _watched(self, response: Any, request: Any) -> Any:
         try:
-            call_id = _id_of(request)
-            attempt = None if call_id is None else _attempts.open.get(call_id)
+            attempt = _attempt_of(request)
             if attempt is not None and attempt.call.is_open and not attempt.call.driven:
                 return attempt.call.stream(response)
         except UsageTypeError:  # not a stream of chunks
@@ -270,6 +285,19 @@ def _is_inside_litellm() -> bool:
 def _id_of(kwargs: Any) -> str | None:
     told = fields_of(kwargs)
     return text_in(told.get("litellm_call_id")) or text_in(_params(told).get("litellm_call_id")) or None
+
+
+def _noted(kwargs: Any) -> _Attempt | None:
+    """The attempt that LiteLLM's notes hold."""
+    found = fields_of(kwargs).get(_KEY)
+    return found if isinstance(found, _Attempt) else None
+
+
+def _attempt_of(request: Any) -> _Attempt | None:
+    """The attempt at answering this request that was begun last."""
+    asked = fields_of(request)
+    attempt = _noted(getattr(asked.get("litellm_logging_obj"), "model_call_details", None))
+    return attempt or _ids.open.get(_id_of(request) or "")
 
 
 def _params(told: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -341,6 +369,7 @@ def _call(told: Mapping[str, Any], model: Any, messages: Any, fields: Mapping[st
     )
     provider = told.get("custom_llm_provider") or _params(told).get("custom_llm_provider")
     call.provider = provider_named(provider)
+    call.told = True
     call.streamed = told.get("stream") is True or asked.get("stream") is True
     return call
 
