@@ -25,10 +25,13 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
+_OWN = frozenset({*Driver.__slots__, "_manager", "_source"})
+
+
 class _Wrapper(Driver[T]):
     """What both kinds of stream have in common: they pass for their source, and their end is the call's."""
 
-    __slots__ = ("__weakref__", "_manager", "_source")
+    __slots__ = ("__dict__", "__weakref__", "_manager", "_source")
 
     def __init__(self, source: Any, call: Call) -> None:
         super().__init__(call, None)
@@ -56,6 +59,12 @@ class _Wrapper(Driver[T]):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self._source, name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # What others hang on to a stream, or put in the place of an SDK's own, takes effect on that one. What is here
+        # too, such as close(), is replaced here: it may well call the one that it replaces.
+        holder = self if name in _OWN or hasattr(type(self), name) else self._source
+        object.__setattr__(self, name, value) if holder is self else setattr(holder, name, value)
+
     @property  # type: ignore[misc]  # `object` says that it can be set
     def __class__(self) -> type:
         try:
@@ -73,7 +82,7 @@ class _Loop(SyncDriver[T]):
     __slots__ = ("_stream",)
 
     def __init__(self, stream: Stream[T]) -> None:
-        super().__init__(stream._call, stream._iterator)
+        super().__init__(stream._call, stream._chunks)
         stream._call.loops += 1
         self._stream = stream
 
@@ -122,9 +131,9 @@ class Stream(SyncDriver[T], _Wrapper[T]):
     __slots__ = ()
 
     def _begin(self) -> Any:
-        if self._iterator is None:
-            self._iterator = iter(self._source)
-        return self._iterator
+        if self._chunks is None:
+            self._chunks = iter(self._source)
+        return self._chunks
 
     def __iter__(self) -> Iterator[T]:
         self._call.resumed()
@@ -164,7 +173,7 @@ class _AsyncLoop(AsyncDriver[T]):
     __slots__ = ("_stream",)
 
     def __init__(self, stream: AsyncStream[T]) -> None:
-        super().__init__(stream._call, stream._iterator)
+        super().__init__(stream._call, stream._chunks)
         stream._call.loops += 1
         self._stream = stream
 
@@ -207,9 +216,9 @@ class AsyncStream(AsyncDriver[T], _Wrapper[T]):
     __slots__ = ()
 
     def _abegin(self) -> Any:
-        if self._iterator is None:
-            self._iterator = aiter(self._source)
-        return self._iterator
+        if self._chunks is None:
+            self._chunks = aiter(self._source)
+        return self._chunks
 
     def __aiter__(self) -> AsyncIterator[T]:
         self._call.resumed()

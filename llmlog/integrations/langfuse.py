@@ -4,7 +4,7 @@
     "loggers": {"llmlog.calls": {"handlers": ["langfuse"]}},
 
 The keys and the address are the Langfuse SDK's own (LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY, LANGFUSE_BASE_URL), which
-also sends. A client that Langfuse itself watches (`langfuse.openai`, its LangChain callback) tells of its calls already:
+also sends. A client that Langfuse itself watches (`langfuse.openai`, its LangChain callback) tells of its calls too:
 beside it, this handler would tell of them twice.
 
 Source of the attributes: Langfuse's documentation, "OpenTelemetry: attribute mapping".
