@@ -24,6 +24,7 @@ from llmlog.faults import fault
 from llmlog.lifecycle import Life, how_it_failed, how_it_left
 from llmlog.prompts import Prompt
 from llmlog.propagation import trace_of_now
+from llmlog.providers.base import Read
 from llmlog.wire import Wire, is_wire
 
 __all__ = ["Call", "call", "set_under_way", "the_call", "under_way"]
@@ -74,7 +75,7 @@ class Call(Life):
     A failure before either is the call's end. `call_id` is in its record, for joining feedback to it.
     """
 
-    __slots__ = ("_entered", "_failed", "_finished_with", "_has_inner", "_sent", "outer")
+    __slots__ = ("_entered", "_failed", "_finished_with", "_has_inner", "_quick", "_sent", "outer")
 
     part: Call | None
 
@@ -102,6 +103,7 @@ class Call(Life):
             self.fields = fields
         self.trace = trace_of_now() or context.NOTHING
         self.outer: Call | None = None
+        self._quick: Read | None = None  # reads the chunks that are fed, once it is known whose they are
         self._entered = self._has_inner = self._is_part = self._read_by_hand = self._reported = False
         self._failed: tuple[BaseException, tuple[float, float]] | None = None
         self._finished_with: int | None = None
@@ -142,14 +144,21 @@ class Call(Life):
 
     def feed(self, chunk: Any) -> None:
         """Take in one chunk that has arrived. For drivers of one's own; `stream()` does it for its source."""
-        self.drive()
+        if not self.driven:
+            self.drive()
         self.chunks += 1
-        self.last = self.clock()
+        self.last = self.settings.clock()
         try:
-            self.read(chunk)
+            if self._quick is not None:
+                self._quick(self.answer, chunk)
+            else:
+                self.read(chunk)
+                if not self.reader.formats and self.wire is None:
+                    self._quick = self.reader.quicker(self.answer, chunk)
             if self.first_content is None and self.answer.content_chunks:
                 self.first_content = self.last
-            self.answer.pack()
+            if not self.chunks % 8:
+                self.answer.pack()
         except Exception as error:
             self.unreadable(error)
 

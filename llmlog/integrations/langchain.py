@@ -233,6 +233,10 @@ class CallbackHandler(BaseCallbackHandler):
         if chunk is None:
             run.bare = True
             chunk = {"type": "Generation", "text": text_in(token), "generation_info": None}
+        else:
+            message = getattr(chunk, "message", None)
+            if message is not None and (message.response_metadata or not chunk.generation_info):
+                chunk = message  # LangChain has put the rest into it
         self._read(run, chunk)
 
     @_observing
