@@ -24,24 +24,48 @@ from llmlog.faults import fault
 from llmlog.lifecycle import Life, how_it_failed, how_it_left
 from llmlog.prompts import Prompt
 from llmlog.propagation import trace_of_now
+from llmlog.providers.base import Read
 from llmlog.wire import Wire, is_wire
 
 __all__ = ["Call", "call", "set_under_way", "the_call", "under_way"]
 
 R = TypeVar("R")
 
-_under_way: ContextVar[weakref.ref[Call] | None] = ContextVar("llmlog_call", default=None)  # weak: contexts are copied
+
+class _Around(weakref.ref["Call"]):
+    """The call that is being sent, and what is around it. Weak: contexts are copied, and outlive what they hold."""
+
+    __slots__ = ("outer",)
+
+    outer: _Around | None
+
+
+_under_way: ContextVar[_Around | None] = ContextVar("llmlog_call", default=None)
+
+
+def _around() -> _Around | None:
+    """The innermost that is not over. One that ended in a copy of this context could not be taken out of this one."""
+    ref = _under_way.get()
+    while ref is not None and ((call := ref()) is None or call.is_over()):
+        ref = ref.outer
+    return ref
 
 
 def under_way() -> Call | None:
     """The call that is being sent in this context: a wrapped client that is used inside it belongs to it."""
-    ref = _under_way.get()
+    ref = _around()
     return None if ref is None else ref()
 
 
 def set_under_way(call: Call | None) -> None:
-    """Have `call` be the one that is being sent in this context."""
-    _under_way.set(None if call is None else weakref.ref(call))
+    """Have `call` be the one that is being sent in this context: one begun inside what is, or that around it again."""
+    ref = outer = _around()
+    while ref is not None and ref() is not call:
+        ref = ref.outer
+    if ref is None and call is not None:
+        ref = _Around(call)
+        ref.outer = outer
+    _under_way.set(ref)
 
 
 class Call(Life):
@@ -51,7 +75,7 @@ class Call(Life):
     A failure before either is the call's end. `call_id` is in its record, for joining feedback to it.
     """
 
-    __slots__ = ("_entered", "_failed", "_finished_with", "_outer", "_sent")
+    __slots__ = ("_entered", "_failed", "_finished_with", "_has_inner", "_quick", "_sent", "outer")
 
     part: Call | None
 
@@ -78,8 +102,9 @@ class Call(Life):
         if fields:
             self.fields = fields
         self.trace = trace_of_now() or context.NOTHING
-        self._outer: Call | None = None
-        self._entered = self._is_part = self._read_by_hand = self._reported = False
+        self.outer: Call | None = None
+        self._quick: Read | None = None  # reads the chunks that are fed, once it is known whose they are
+        self._entered = self._has_inner = self._is_part = self._read_by_hand = self._reported = False
         self._failed: tuple[BaseException, tuple[float, float]] | None = None
         self._finished_with: int | None = None
         self._sent = self.started
@@ -119,14 +144,21 @@ class Call(Life):
 
     def feed(self, chunk: Any) -> None:
         """Take in one chunk that has arrived. For drivers of one's own; `stream()` does it for its source."""
-        self.drive()
+        if not self.driven:
+            self.drive()
         self.chunks += 1
-        self.last = self.clock()
+        self.last = self.settings.clock()
         try:
-            self.read(chunk)
+            if self._quick is not None:
+                self._quick(self.answer, chunk)
+            else:
+                self.read(chunk)
+                if not self.reader.formats and self.wire is None:
+                    self._quick = self.reader.quicker(self.answer, chunk)
             if self.first_content is None and self.answer.content_chunks:
                 self.first_content = self.last
-            self.answer.pack()
+            if not self.chunks % 8:
+                self.answer.pack()
         except Exception as error:
             self.unreadable(error)
 
@@ -135,14 +167,15 @@ class Call(Life):
         self.begin()
         if not self.driven:
             self.streamed = True
+            if self.outer is not None and self.outer.takes_part():  # a stream around this one waits for its chunks
+                self.outer.join(self)
             self._answered()
 
     def _answered(self) -> None:
         self.driven = True
         self.sending = self.clock() - self.started
         self._failed = None
-        if under_way() is self:  # what is called from here on is another call
-            set_under_way(self._outer)
+        self.leave()  # what is called from here on is another call
 
     def unreadable(self, error: Exception) -> None:
         """Reading a chunk failed: it is delivered all the same, and counted."""
@@ -164,9 +197,14 @@ class Call(Life):
         """Whether it is decided already which call this is."""
         return self._begun or self._is_part
 
+    def is_over(self) -> bool:
+        """Whether it has ended, or is a part of another call that has its answer."""
+        return self.ending is not None or (self._is_part and self.driven and not self.takes_part())
+
     def takes_part(self) -> bool:
         """Whether a streamed call that begins now is what this stream is made of: it waits for its first chunk."""
-        return (self.is_open or self._is_part) and self.driven and not self.chunks and self.part is None
+        waits = self.driven and self.streamed and not self.chunks
+        return (self.is_open or self._is_part) and waits and self.part is None
 
     def _become(self, inner: Call) -> None:
         """`inner` begins while this one is being sent: it is this one, and what it knows is added."""
@@ -174,6 +212,7 @@ class Call(Life):
             error, at = self._failed
             self.another().end("exception", error, at=at)
             self._failed = None
+        self._has_inner = True
         self._sent = inner.started
         self.fields = {**inner.fields, **self.fields}
         self.model = self.model or inner.model
@@ -213,9 +252,17 @@ class Call(Life):
             raise UsageTypeError(f"finish() takes a whole answer, got {shown(response)}: await it first")
         if self.driven:
             # A wrapped client inside the block has finished it already; another answer is another call.
-            return response if self._finished_with == id(response) else self.another().finish(response)
+            known = self._finished_with == id(response) or self._is_made_of_inner(response)
+            return response if known else self.another().finish(response)
+        self.take(response)
+        return response
+
+    def take(self, response: Any, *, at: tuple[float, float] | None = None) -> None:
+        """Take in a whole answer, as the call's end. `at`: when it had come, by `clock` and in Unix seconds."""
         self.begin()
         self._answered()
+        if at is not None:
+            self.sending = max(0.0, at[0] - self.started)
         self._finished_with = id(response)
         try:
             self.reader = self.reader.pick(response)
@@ -223,11 +270,23 @@ class Call(Life):
             self.answer.end_mark = True
         except Exception as error:
             self.unreadable(error)
-        self.end("exhausted")
-        return response
+        self.end("exhausted", at=at)
+
+    def _is_made_of_inner(self, response: Any) -> bool:
+        """Whether this is what a library around the inner layer has made of the same answer."""
+        try:
+            return self._has_inner and providers.UNKNOWN.pick(response).is_form
+        except Exception as error:
+            fault("reading an answer", error)
+            return True
+
+    def leave(self) -> None:
+        """In this context it is not being sent any more: what was around it, is."""
+        if under_way() is self:
+            set_under_way(self.outer)
 
     def __enter__(self) -> Call:
-        self._outer = under_way()
+        self.outer = under_way()
         call = the_call(self)
         if call is self:
             self._entered = True
@@ -240,9 +299,8 @@ class Call(Life):
         if not self._entered:  # the block around this one is the call
             return
         self._entered = False
-        if under_way() is self:
-            set_under_way(self._outer)
-        self._outer = None
+        self.leave()
+        self.outer = None
         if not self.driven:
             at = None
             if self._failed is not None and (

@@ -83,8 +83,8 @@ def of_record(record: Mapping[str, Any], *, table: PriceTable | None = None) -> 
 
     A record that bears no usage, or has no time, or is of a model without a price, has None.
     """
-    if str(record.get("cost_source")).startswith(FREE):
-        return Price(Decimal(0), FREE)
+    if (source := str(record.get("cost_source"))).startswith((FREE, CACHED)):
+        return Price(Decimal(0), source)
     try:
         at = datetime.fromisoformat(str(record.get("timestamp")))
         usage = Usage(**{name: record.get(name) for name in Usage.__slots__})
@@ -98,6 +98,8 @@ def of_record(record: Mapping[str, Any], *, table: PriceTable | None = None) -> 
 
 FREE = "not billed: the request was refused"
 """The source of a cost of nothing: the provider answered with an HTTP error instead of working."""
+CACHED = "not billed: a cache answered"
+"""The same, where the provider was not asked: the application's own cache had the answer."""
 
 
 def models(asked: Any, answered: Any, deployments: Mapping[str, str]) -> list[str]:

@@ -23,14 +23,14 @@ _PACK_EVERY = 8  # chunks: more of them waiting to be joined would take more roo
 class Driver(Generic[T]):
     """What a loop and a stream have in common: pulling one chunk, timing it, reading it, handing it on."""
 
-    __slots__ = ("_call", "_check_at", "_clock", "_iterator", "_read")
+    __slots__ = ("_call", "_check_at", "_chunks", "_clock", "_read")
 
     def __init__(self, call: Call, iterator: Any) -> None:
         if not isinstance(call, Call):
             raise UsageTypeError(f"a stream is made by llmlog.stream() or Call.stream(), got {shown(call)}")
         self._call = call
         self._clock = call.clock
-        self._iterator: Any = iterator
+        self._chunks: Any = iterator
         self._read: Callable[[Any, Any], Any] | None = None
         self._check_at = 0
 
@@ -68,19 +68,19 @@ class SyncDriver(Driver[T]):
     def _first(self) -> T:
         call = self._call
         if call.first_pull is not None:
-            self._iterator = self._begin()
+            self._chunks = self._begin()
             return self.__next__()
         call.first_pull = self._clock()
         with _sending(call):
             try:
-                self._iterator = self._begin()
+                self._chunks = self._begin()
             except BaseException as error:
                 call.failed(error)
                 raise
             return self.__next__()
 
     def __next__(self) -> T:
-        iterator = self._iterator
+        iterator = self._chunks
         if iterator is None:
             return self._first()
         call, clock, read = self._call, self._clock, self._read
@@ -128,19 +128,19 @@ class AsyncDriver(Driver[T]):
     async def _afirst(self) -> T:
         call = self._call
         if call.first_pull is not None:
-            self._iterator = self._abegin()
+            self._chunks = self._abegin()
             return await self.__anext__()
         call.first_pull = self._clock()
         with _sending(call):
             try:
-                self._iterator = self._abegin()
+                self._chunks = self._abegin()
             except BaseException as error:
                 call.failed(error)
                 raise
             return await self.__anext__()
 
     async def __anext__(self) -> T:
-        iterator = self._iterator
+        iterator = self._chunks
         if iterator is None:
             return await self._afirst()
         call, clock, read = self._call, self._clock, self._read

@@ -41,11 +41,11 @@ def figures(
     *,
     provider: str | None,
     model: str | None,
-    refused: bool,
+    free: str | None,
     unread: bool,
     settings: Settings,
 ) -> dict[str, Any]:
-    """The record's tokens and cost. `refused`: the provider answered with an HTTP error instead of working: free.
+    """The record's tokens and cost. `free`: why it cost nothing (`costs.FREE`, `costs.CACHED`); None: it did.
 
     `unread`: an answer came in a form that nobody here reads, so that its length is not known.
     """
@@ -65,8 +65,8 @@ def figures(
     fields: dict[str, Any] = {**usage.as_fields(), "usage_source": source}
     if source != "provider" and not _all_kept(answer, prompt):
         fields["usage_extrapolated"] = True
-    if refused:
-        fields.update(cost_usd=0.0, cost_source=costs.FREE)
+    if free:
+        fields.update(cost_usd=0.0, cost_source=free)
     elif usage.input_tokens is not None or usage.output_tokens:
         fields.update(_cost(usage, provider, costs.models(model, answer.model, settings.deployments), answer, settings))
     return fields

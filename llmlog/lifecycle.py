@@ -22,7 +22,7 @@ from llmlog.figures import LONG, to_count, warm
 from llmlog.request_state import RequestState
 from llmlog.summary import Ending, Facts, beginning, summary
 
-__all__ = ["Life", "exit_on_sigterm", "flush", "how_it_failed", "how_it_left"]
+__all__ = ["Life", "exit_on_sigterm", "flush", "how_it_failed", "how_it_left", "open_call"]
 
 ENDINGS = frozenset({
     "exhausted", "close", "context_exit", "loop_left", "garbage_collected", "exception", "consumer_exception",
@@ -211,6 +211,12 @@ def how_it_left(error: BaseException | None) -> str:
             break
         cause = cause.__context__
     return "interpreter_exit" if isinstance(cause, SystemExit) else "cancellation"
+
+
+def open_call(call_id: str | None) -> Life | None:
+    """The call with this id, where it has no end yet."""
+    ref = _open.get(call_id) if call_id else None
+    return None if ref is None else ref()
 
 
 def open_calls() -> list[Life]:

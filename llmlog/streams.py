@@ -16,7 +16,8 @@ from typing import Any, Protocol, Self, TypeVar, cast, overload
 from llmlog.calls import Call, the_call
 from llmlog.drivers import AsyncDriver, Driver, SyncDriver
 from llmlog.exceptions import UsageTypeError, shown
-from llmlog.lifecycle import how_it_left
+from llmlog.lifecycle import how_it_left, open_call
+from llmlog.providers.litellm import call_id_of
 
 __all__ = ["AsyncStream", "Stream", "stream", "wrapped"]
 
@@ -24,10 +25,13 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
+_OWN = frozenset({*Driver.__slots__, "_manager", "_source"})
+
+
 class _Wrapper(Driver[T]):
     """What both kinds of stream have in common: they pass for their source, and their end is the call's."""
 
-    __slots__ = ("__weakref__", "_manager", "_source")
+    __slots__ = ("__dict__", "__weakref__", "_manager", "_source")
 
     def __init__(self, source: Any, call: Call) -> None:
         super().__init__(call, None)
@@ -55,6 +59,12 @@ class _Wrapper(Driver[T]):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self._source, name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # What others hang on to a stream, or put in the place of an SDK's own, takes effect on that one. What is here
+        # too, such as close(), is replaced here: it may well call the one that it replaces.
+        holder = self if name in _OWN or hasattr(type(self), name) else self._source
+        object.__setattr__(self, name, value) if holder is self else setattr(holder, name, value)
+
     @property  # type: ignore[misc]  # `object` says that it can be set
     def __class__(self) -> type:
         try:
@@ -72,7 +82,7 @@ class _Loop(SyncDriver[T]):
     __slots__ = ("_stream",)
 
     def __init__(self, stream: Stream[T]) -> None:
-        super().__init__(stream._call, stream._iterator)
+        super().__init__(stream._call, stream._chunks)
         stream._call.loops += 1
         self._stream = stream
 
@@ -121,9 +131,9 @@ class Stream(SyncDriver[T], _Wrapper[T]):
     __slots__ = ()
 
     def _begin(self) -> Any:
-        if self._iterator is None:
-            self._iterator = iter(self._source)
-        return self._iterator
+        if self._chunks is None:
+            self._chunks = iter(self._source)
+        return self._chunks
 
     def __iter__(self) -> Iterator[T]:
         self._call.resumed()
@@ -163,7 +173,7 @@ class _AsyncLoop(AsyncDriver[T]):
     __slots__ = ("_stream",)
 
     def __init__(self, stream: AsyncStream[T]) -> None:
-        super().__init__(stream._call, stream._iterator)
+        super().__init__(stream._call, stream._chunks)
         stream._call.loops += 1
         self._stream = stream
 
@@ -206,9 +216,9 @@ class AsyncStream(AsyncDriver[T], _Wrapper[T]):
     __slots__ = ()
 
     def _abegin(self) -> Any:
-        if self._iterator is None:
-            self._iterator = aiter(self._source)
-        return self._iterator
+        if self._chunks is None:
+            self._chunks = aiter(self._source)
+        return self._chunks
 
     def __aiter__(self) -> AsyncIterator[T]:
         self._call.resumed()
@@ -264,7 +274,7 @@ def wrapped(source: Any, call: Call) -> Any:
     if whole or not (is_async or is_sync):
         hint = ": await it first" if inspect.isawaitable(source) else ""
         raise UsageTypeError(f"stream() takes an iterable of chunks, sync or async, got {shown(source)}{hint}")
-    part: Call | None = source._call if issubclass(kind, Driver) else None
+    part: Call | None = source._call if issubclass(kind, Driver) else _told_of(source, call)
     call.streamed = True
     call = the_call(call, streamed=True, part=part)
     if part is call:  # a wrapped client's, made inside this call's block
@@ -276,6 +286,18 @@ def wrapped(source: Any, call: Call) -> Any:
     call.drive()
     driver = _EitherStream if is_async and is_sync else AsyncStream if is_async else Stream
     return driver(source, call)
+
+
+def _told_of(source: Any, call: Call) -> Call | None:
+    """The call that LiteLLM has told of before it handed out this stream of it, where that is not `call`."""
+    try:
+        found = open_call(call_id_of(source))
+    except Exception:  # an object whose attributes raise
+        return None
+    if isinstance(found, Call) and found is not call:
+        found.drive()  # its answer is here: the sending is over
+        return found
+    return None
 
 
 class _Closable(Protocol):

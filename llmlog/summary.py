@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from llmlog.answers import Answer
 from llmlog.captures import captured, cut
 from llmlog.context import NOTHING, Context
+from llmlog.costs import CACHED, FREE
 from llmlog.faults import fault, notice
 from llmlog.figures import figures
 from llmlog.plain import text_of
@@ -19,7 +20,7 @@ from llmlog.request_state import RequestState
 from llmlog.settings import Settings
 from llmlog.wire import Wire
 
-__all__ = ["Ending", "Facts", "beginning", "best_informed", "provider_of", "summary"]
+__all__ = ["Ending", "Facts", "beginning", "best_informed", "error_fields", "provider_of", "summary"]
 
 _LEFT_EARLY = frozenset({"close", "context_exit", "loop_left", "garbage_collected", "client_disconnect"})
 _CONSUMER_WENT = frozenset({*_LEFT_EARLY, "consumer_exception", "cancellation"})
@@ -47,13 +48,14 @@ class Facts:
     longest such wait. `first_pull`: when the first chunk was asked for, moved on by what was waited for the content.
     `pulled`: when a chunk was last asked for, `last`: when one last came. `is_left`: its loop was left. `loops`:
     iterators that are alive. `unread`: chunks that could not be read. `driven`: an answer is coming in, or has come.
-    `part`: the same call as an inner layer saw it. `wire`: parses the body, where the chunks are its pieces.
+    `told`: its answer does not pass here: somebody tells of it as a whole. `part`: the same call as an inner layer saw
+    it. `wire`: parses the body, where the chunks are its pieces.
     """
 
     __slots__ = (
         "answer", "call_id", "chunks", "context", "driven", "ending", "fields", "first_content", "first_pull", "gap",
         "hide_usage", "is_left", "last", "loops", "model", "part", "prompt", "provider", "pulled", "reader", "sending",
-        "settings", "started", "streamed", "trace", "unread", "wait", "wire",
+        "settings", "started", "streamed", "told", "trace", "unread", "wait", "wire",
     )  # fmt: skip
 
     part: Facts | None
@@ -71,7 +73,7 @@ class Facts:
         self.answer = Answer()
         self.part = None
         self.wire: Wire | None = None
-        self.streamed = self.driven = self.hide_usage = self.is_left = False
+        self.streamed = self.driven = self.hide_usage = self.is_left = self.told = False
         self.chunks = self.unread = self.loops = 0
         self.wait = self.gap = self.sending = 0.0
         self.first_pull: float | None = None
@@ -124,7 +126,9 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
     if outcome == "error" and status is None and answer.error:
         status = answer.error[2]
     refused = status is not None and not call.chunks
-    unread = bool(reader.formats and (call.chunks or (call.driven and not call.streamed)) and _nothing_read(answer))
+    came = call.chunks or (call.driven and not call.streamed)
+    unread = bool(reader.formats and came and _nothing_read(answer))
+    unseen = call.told and call.streamed and not (call.chunks or refused) and _nothing_read(answer)
     if unread:
         notice("unread", "a call's answer came in a form that is not read: its record has no output tokens or text")
     try:
@@ -135,8 +139,8 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
                 prompt,
                 provider=provider,
                 model=model,
-                refused=refused,
-                unread=unread,
+                free=CACHED if fields.get("cached") is True else FREE if refused else None,
+                unread=unread or unseen,
                 settings=call.settings,
             )
         )
@@ -145,6 +149,9 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
     except BaseException as error:  # a usage of a shape nobody has seen, a panic: the rest of the record is right
         fault("counting and pricing", error)
     streamed = call.streamed
+    counted = streamed and (call.chunks > 0 or not call.told)
+    if unseen and "cost_usd" in fields:
+        fields["cost_partial"] = True
     fields.update(
         call_id=call.call_id,
         operation=fields.get("operation", reader.operation),
@@ -160,8 +167,8 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
         finish_reason=_finish_reason(answer),
         refused=answer.refused or None,
         content_filtered=answer.content_filtered or None,
-        chunks=call.chunks if streamed else None,
-        content_chunks=call.answer.content_chunks if streamed else None,
+        chunks=call.chunks if counted else None,
+        content_chunks=call.answer.content_chunks if counted else None,
         prompt_length=prompt.length(),
         response_length=sum(map(len, answer.texts.values())) if call.driven and not unread else None,
         reasoning_length=len(answer.reasoning) or None,
@@ -241,7 +248,7 @@ def _times(call: Facts, ended: float | None, output_tokens: int | None) -> dict[
     times: dict[str, Any] = {"latency_ms": _ms(ended - call.started)}
     if call.first_content is not None:
         times["ttft_ms"] = _ms(call.first_content - call.started)
-    if call.sending or call.chunks:
+    if call.first_pull is not None or not (call.chunks or (call.told and call.streamed)):  # else nobody saw who waited
         times["wait_ms"] = _ms(call.sending + call.wait)
     if call.chunks and call.first_pull is not None:
         times["consumer_ms"] = _ms(call.last - call.first_pull - call.wait)
@@ -270,14 +277,21 @@ def _finish_reason(answer: Answer) -> Any:
 
 def _error(error: BaseException | None, answer: Answer) -> dict[str, Any]:
     if error is not None:
-        kind = type(error)
-        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-        message: str | None = text_of(error)
-    elif answer.error is not None:
-        name, message = answer.error[0] or "error", answer.error[1]
-    else:
-        return {}
-    # Here, not only in a filter: a provider's message quotes what was sent to it.
+        return error_fields(error)
+    if answer.error is not None:
+        return _error_fields(answer.error[0] or "error", answer.error[1])
+    return {}
+
+
+def error_fields(error: BaseException) -> dict[str, Any]:
+    """What a record tells of an exception, without its traceback."""
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return _error_fields(name, text_of(error))
+
+
+def _error_fields(name: str, message: str | None) -> dict[str, Any]:
+    # Redacted here, not only in a filter: a provider's message quotes what was sent to it.
     return {"error_type": name, "error_message": cut(text_of(redact(message)), _MAX_ERROR)[0] if message else None}
 
 

@@ -16,7 +16,7 @@ from llmlog.providers import openai
 from llmlog.providers.base import Provider, Read, count, fields_of, parts, text_in
 from llmlog.usage import Usage
 
-__all__ = ["PROVIDER", "read_chunk", "read_response", "read_usage"]
+__all__ = ["PROVIDER", "provider_named", "read_chunk", "read_response", "read_usage"]
 
 _PROVIDERS = {
     "amazon_bedrock": "bedrock",
@@ -148,13 +148,18 @@ def _read_head(answer: Answer, metadata: Mapping[str, Any], message_id: Any = No
         answer.model = text_in(metadata.get("model_name")) or text_in(metadata.get("model")) or None
     if not answer.provider:
         name = text_in(metadata.get("model_provider")) or text_in(metadata.get("ls_provider"))
-        answer.provider = _PROVIDERS.get(name, name) or None
+        answer.provider = provider_named(name)
     if not answer.response_id:
         own = text_in(message_id)
         own = "" if own.startswith(("lc_", "run-")) else own  # LangChain's, where the provider gave none
         answer.response_id = text_in(metadata.get("id")) or own or None
     if tier := text_in(metadata.get("service_tier")):
         answer.service_tier = tier
+
+
+def provider_named(name: Any) -> str | None:
+    """The provider by the name that its integration has for it."""
+    return _PROVIDERS.get(text_in(name), text_in(name)) or None
 
 
 def _read_reason(answer: Answer, metadata: Mapping[str, Any], choice: int) -> None:

@@ -15,7 +15,7 @@ from llmlog.providers import openai
 from llmlog.providers.base import Provider, count, fields_of, text_in
 from llmlog.usage import Usage
 
-__all__ = ["PROVIDER", "read_chunk", "read_response", "read_usage"]
+__all__ = ["PROVIDER", "call_id_of", "provider_named", "read_chunk", "read_response", "read_usage"]
 
 _PROVIDERS = {
     "anthropic_text": "anthropic",
@@ -53,8 +53,17 @@ def read_response(answer: Answer, response: Any) -> None:
 
 
 def _provider_of(chunk: Any) -> str | None:
-    name = text_in(_beside(chunk).get("custom_llm_provider"))
-    return _PROVIDERS.get(name, name) or None
+    return provider_named(_beside(chunk).get("custom_llm_provider"))
+
+
+def provider_named(name: Any) -> str | None:
+    """The provider by LiteLLM's name for it."""
+    return _PROVIDERS.get(text_in(name), text_in(name)) or None
+
+
+def call_id_of(stream: Any) -> str | None:
+    """LiteLLM's own id of the call that this stream of its is the answer of."""
+    return text_in(getattr(getattr(stream, "logging_obj", None), "litellm_call_id", None)) or None
 
 
 def _beside(chunk: Any) -> Mapping[str, Any]:

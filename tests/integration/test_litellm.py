@@ -30,7 +30,7 @@ except ImportError:
 
 pytestmark = [
     pytest.mark.filterwarnings(r"ignore:::litellm(\.|$)"),
-    pytest.mark.filterwarnings("ignore:Item '.*' on TypedDict class:UserWarning"),  # pydantic's, of litellm's types
+    pytest.mark.filterwarnings("ignore:Items? '.*' on TypedDict class:UserWarning"),  # pydantic's, of litellm's types
     pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning"),  # the same
 ]
 

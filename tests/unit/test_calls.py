@@ -537,3 +537,73 @@ def test_a_start_is_told_once(calls: Records) -> None:
     events = [(record.__dict__["event"], record.__dict__["call_id"]) for record in calls.records]
     assert [event for event, _ in events] == ["llm.start", "llm.call"] * 3
     assert len({call_id for _, call_id in events}) == 3
+
+
+def message(text: str) -> dict[str, Any]:
+    """An answer in LangChain's form."""
+    return {"type": "ai", "content": text, "response_metadata": {}, "additional_kwargs": {}, "tool_calls": []}
+
+
+def test_a_library_around_the_client_inside(calls: Records) -> None:
+    """What a library has made of the answer that the layer inside has read is no second answer."""
+    with llmlog.call(feature="search") as call:
+        with llmlog.call(model="gpt-4o-mini") as inner:
+            inner.finish(RESPONSE)
+        made = message("Hello")
+        assert call.finish(made) is made
+        text = "Hello"
+        assert call.finish(text) is text
+    assert calls.one()["feature"] == "search"
+    calls.clear()
+    with llmlog.call() as call:
+        call.finish(RESPONSE)
+        call.finish(message("Good day"))  # nothing was inside: these are two
+    assert len(calls.all()) == 2
+
+
+def test_a_block_inside_a_stream(calls: Records) -> None:
+    """A call by hand that streams is what the stream around it waits for; one that does not is another call."""
+
+    def pieces() -> Any:
+        with llmlog.call(model="gpt-4o-mini") as first:
+            first.finish(RESPONSE)
+        with llmlog.call(model="gpt-4o") as second:
+            for one in second.stream(answer("Hello", " world")):
+                yield one["choices"][0]["delta"].get("content") if one["choices"] else None
+
+    stream = llmlog.stream(pieces(), provider="text", feature="search")
+    assert "".join(piece or "" for piece in stream) == "Hello world"
+    before, streamed = calls.all()
+    assert (before["model"], "feature" in before) == ("gpt-4o-mini", False)
+    assert (streamed["model"], streamed["feature"], streamed["usage_source"]) == ("gpt-4o", "search", "provider")
+
+
+def test_a_call_that_ended_elsewhere_hides_none(calls: Records) -> None:
+    """A call that was begun here and ended in a copy of this context does not stand between a block and its client."""
+
+    async def begun_and_ended() -> None:
+        call = llmlog.call(model="gpt-4o").__enter__()
+        await asyncio.create_task(asyncio.to_thread(call.finish, RESPONSE))
+
+    async def main() -> None:
+        await begun_and_ended()
+        with llmlog.call(feature="search"):
+            pass
+
+    async def inside() -> Any:
+        async def pieces() -> Any:
+            await begun_and_ended()
+            async for one in llmlog.stream(agen()):
+                yield one
+
+        async def agen() -> Any:
+            for one in answer("Hello"):
+                yield one
+
+        return [one async for one in llmlog.stream(pieces(), feature="search")]
+
+    asyncio.run(inside())
+    assert [(one.get("feature"), one["streamed"]) for one in calls.all()] == [(None, False), ("search", True)]
+    calls.clear()
+    asyncio.run(main())
+    assert [one["outcome"] for one in calls.all()] == ["completed", "aborted"]

@@ -378,9 +378,10 @@ class TestOfRecord:
         found = of_record(self.RECORD, table=load({"name": "x", "version": "1", "models": {"gpt-4o*": {"input": 1}}}))
         assert found == Price(Decimal("0.001"), "x 1", partial=True)
 
-    def test_of_a_refused_request_is_nothing(self) -> None:
-        """It was not billed, whatever was counted."""
-        found = of_record({**self.RECORD, "cost_source": "not billed: the request was refused"})
+    @pytest.mark.parametrize("why", ["the request was refused", "a cache answered"])
+    def test_of_what_was_not_billed_is_nothing(self, why: str) -> None:
+        """Whatever was counted."""
+        found = of_record({**self.RECORD, "cost_source": f"not billed: {why}"})
         assert found is not None
         assert found.amount == 0
 

@@ -28,6 +28,10 @@ SUMMARY = [
     "response_model",
     "response_id",
     "streamed",
+    "chain_name",
+    "chain_id",
+    "tags",
+    "cached",
     "attempt",
     "temperature",
     "max_tokens",
@@ -125,6 +129,16 @@ DELIVERY = [
     "spool_bytes",
     "outage_ms",
 ]
+STEPS = [
+    "tool_name",
+    "tool_call_id",
+    "arguments_length",
+    "retriever",
+    "query_length",
+    "document_count",
+    "document_ids",
+    "document_scores",
+]
 BASE = [
     "timestamp",
     "level",
@@ -141,8 +155,8 @@ BASE = [
 
 
 def test_every_documented_field_is_in_the_table() -> None:
-    """The fields of a call's record, a request's, a budget's, a delivery's and of every line each have their row."""
-    assert {*SUMMARY, *HTTP, *BUDGET, *DELIVERY, *BASE} <= FIELDS.keys()
+    """The fields of the records of calls, requests, budgets, deliveries, steps, and of every line each have their row."""
+    assert {*SUMMARY, *HTTP, *BUDGET, *DELIVERY, *STEPS, *BASE} <= FIELDS.keys()
 
 
 def test_a_field_is_found_under_its_own_name() -> None:

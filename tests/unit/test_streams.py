@@ -828,3 +828,44 @@ def test_a_stream_dies_without_the_collector(calls: Records) -> None:
         assert len(calls.records) == 2
     finally:
         gc.enable()
+
+
+class Hooked:
+    """An SDK's stream that looks up its own parts as it goes, as OpenAI's does."""
+
+    def __init__(self) -> None:
+        self._iterator = iter(answer("Hello", " world"))
+        self.closed = 0
+
+    def __iter__(self) -> Any:
+        yield from self._iterator
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_what_others_put_in_the_place_of_its_parts(calls: Records) -> None:
+    """Langfuse replaces the iterator of a stream and its close(), and hangs its own word on it: all of it works."""
+    source = Hooked()
+    wrapped: Any = llmlog.stream(source)
+    seen: list[Any] = []
+    inside, close = wrapped._iterator, wrapped.close
+
+    def watched() -> Any:
+        for one in inside:
+            seen.append(one)
+            yield one
+
+    def closed() -> None:
+        close()
+        seen.append("closed")
+
+    wrapped._iterator = watched()
+    wrapped.close = closed
+    wrapped._word = "said"
+    assert (source.__dict__["_word"], wrapped._word) == ("said", "said")
+    got = list(wrapped)
+    assert seen == got == answer("Hello", " world")
+    wrapped.close()
+    assert (seen[-1], source.closed) == ("closed", 1)
+    assert calls.one()["outcome"] == "completed"
