@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 comma := ,
 
-.PHONY: demo test lowest litellm integrations backends soak check format bench clean
+.PHONY: demo test lowest litellm integrations backends soak soak-delivery check format bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -36,6 +36,11 @@ backends:
 soak: $(VENV)/.dev
 	$(BIN)/python tests/soak.py $(ARGS)
 
+# Delivery while writers, the store and the network fail: about a minute with a store that the program plays, longer with
+# real ones: make soak-delivery ARGS="--real loki elasticsearch".
+soak-delivery: $(VENV)/.dev
+	$(BIN)/python tests/soak_delivery.py $(ARGS)
+
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -46,7 +51,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.dev
-	for file in benchmarks/bench_*.py benchmarks/redaction.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	for file in benchmarks/bench_*.py benchmarks/redaction.py benchmarks/delivery.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:
 	rm -rf $(VENV) .demo build dist *.egg-info

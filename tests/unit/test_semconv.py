@@ -155,7 +155,7 @@ BASE = [
 
 
 def test_every_documented_field_is_in_the_table() -> None:
-    """The fields of the records of calls, requests, budgets, deliveries, steps, and of every line each have their row."""
+    """The fields of the records of calls, requests, budgets, deliveries, steps and of every line have their rows."""
     assert {*SUMMARY, *HTTP, *BUDGET, *DELIVERY, *STEPS, *BASE} <= FIELDS.keys()
 
 
