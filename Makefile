@@ -20,7 +20,9 @@ lowest: $(VENV)-lowest/.dev
 litellm: $(VENV)-litellm/.dev
 	LLMLOG_REQUIRE="$(if $(LLMLOG_REQUIRE),$(LLMLOG_REQUIRE)$(comma))litellm" \
 		$(VENV)-litellm/bin/python -m pytest tests/integration/test_litellm.py \
-		tests/integration/test_replay_litellm.py tests/unit/test_litellm_chunks.py $(ARGS)
+		tests/integration/test_replay_litellm.py tests/unit/test_litellm_chunks.py \
+		tests/integration/frameworks/test_litellm_logger.py \
+		tests/integration/frameworks/test_framework_examples.py $(ARGS)
 
 # The tests with the frameworks that llmlog works with, and that its other tests do without.
 integrations: $(VENV)-integrations/.dev
@@ -77,7 +79,7 @@ $(VENV)-lowest/.dev: setup.cfg pyproject.toml
 
 $(VENV)-litellm/.dev: setup.cfg pyproject.toml
 	test -x $(VENV)-litellm/bin/python || $(PYTHON) -m venv $(VENV)-litellm
-	$(VENV)-litellm/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test,litellm]'
+	$(VENV)-litellm/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test,litellm]' 'litellm[proxy]'
 	touch $@
 
 $(VENV)-integrations/.dev: setup.cfg pyproject.toml
