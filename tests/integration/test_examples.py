@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import sdk
+from conftest import framework as needs
 
 ROOT = Path(__file__).parents[2]
 
@@ -83,7 +83,7 @@ def test_the_demo(tmp_path: Path) -> None:
 )
 def test_a_framework(tmp_path: Path, framework: str, route: str) -> None:
     """One answer is read to its end and one is left: each request and each call has its record, joined by the id."""
-    sdk(framework)
+    needs(framework)
     printed = run(f"{framework}_app.py", tmp_path)
     assert "Your parcel left our warehouse this morning." in printed
     file = tmp_path / ".demo" / f"{framework}.jsonl"

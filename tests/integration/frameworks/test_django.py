@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from conftest import sdk
+from conftest import framework
 from http_servers import BAD_HEADERS, Process, asked_with, hang_up, headers_of, process_with, status_of
 
 import llmlog
 
-sdk("django")
-sdk("gunicorn")
-sdk("uvicorn")
-httpx = sdk("httpx")
+framework("django")
+framework("gunicorn")
+framework("uvicorn")
+httpx = framework("httpx")
 
 COMMANDS = {
     "asgi": ("uvicorn", "--fd", "{fd}", "--log-level", "warning", "django_service:asgi"),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import sdk
+from conftest import framework
 
 ROOT = Path(__file__).parents[3]
 
@@ -39,7 +39,7 @@ def records(file: Path, event: str = "llm.call") -> list[dict[str, Any]]:
 
 def test_langchain(tmp_path: Path) -> None:
     """Two runs of one chain: read to the end, and left; each with its search."""
-    sdk("langchain_openai")
+    framework("langchain_openai")
     assert "Your parcel left our warehouse this morning." in run("langchain_app.py", tmp_path)
     file = tmp_path / ".demo" / "langchain.jsonl"
     whole, left = records(file)
@@ -65,7 +65,7 @@ def test_litellm(tmp_path: Path) -> None:
 
 def test_a_ui_s_callbacks(tmp_path: Path) -> None:
     """The UI has the whole text, the record bears the request's fields."""
-    sdk("langchain_openai")
+    framework("langchain_openai")
     printed = run("gradio_style.py", tmp_path)
     (record,) = records(tmp_path / ".demo" / "gradio.jsonl")
     assert printed.startswith("Your parcel left our warehouse this morning.")
@@ -94,7 +94,7 @@ def azure_chunks() -> Iterator[bytes]:
 
 def test_a_ui_s_callbacks_with_azure(tmp_path: Path) -> None:
     """Chunks without choices and with empty texts are normal: nothing breaks, nothing is lost."""
-    sdk("langchain_openai")
+    framework("langchain_openai")
     paths = []
 
     class Azure(http.server.BaseHTTPRequestHandler):
