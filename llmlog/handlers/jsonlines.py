@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
 import stat
+from collections.abc import Callable
 from typing import Any
 
 from llmlog.exceptions import UsageTypeError, shown
@@ -14,28 +16,36 @@ from llmlog.formatters import JSONFormatter
 
 __all__ = ["JSONLinesHandler"]
 
+_fdatasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
+
 
 class JSONLinesHandler(logging.FileHandler):
     """Append each record to `filename` as one line, with one write: lines of several processes do not mix.
 
     The file is made with the permission bits `mode`, missing folders are made too, and both again after the
     file was moved or removed, as logrotate does. The formatter is `llmlog.formatters.JSONFormatter()` until
-    another one is set. Nothing is buffered, so a fork takes nothing along. A record that comes after
-    `close()` is still written.
+    another one is set. Nothing is buffered, so a fork takes nothing along. With `fsync` a record is on the disk,
+    not only with the system, when the logging call returns. A record that comes after `close()` is still written.
 
-    UsageTypeError where `filename` is not a path or `mode` not a whole number; OSError where the file cannot
-    be opened: now or, with `delay`, when the first record comes, and then it goes to `handleError`.
+    UsageTypeError where `filename` is no path, `mode` no whole number or `fsync` neither True nor False; OSError
+    where the file cannot be opened: now or, with `delay`, when the first record comes, and then it goes to
+    `handleError`.
     """
 
     _closed: bool  # the standard library's own
     stream: Any  # an unbuffered io.FileIO, or None while closed
 
-    def __init__(self, filename: str | os.PathLike[str], *, mode: int = 0o600, delay: bool = False) -> None:
+    def __init__(
+        self, filename: str | os.PathLike[str], *, mode: int = 0o600, delay: bool = False, fsync: bool = False
+    ) -> None:
         if not isinstance(filename, (str, os.PathLike)):
             raise UsageTypeError(f"filename is a path, got {shown(filename)}")
         if type(mode) is not int:
             raise UsageTypeError(f"mode is the permission bits of the file, such as 0o600, got {shown(mode)}")
+        if not isinstance(fsync, bool):
+            raise UsageTypeError(f"fsync is True or False, got {shown(fsync)}")
         self.permissions = mode
+        self._fsync = fsync
         self._torn = False  # whether the file ends in a part of a line
         self._size = 0  # of the file after our last look at it
         super().__init__(filename, mode="ab", delay=delay)
@@ -50,6 +60,8 @@ class JSONLinesHandler(logging.FileHandler):
             else:
                 self._look()
             self._append(b"\n" + line if self._torn else line)
+            if self._fsync:
+                _sync(self.stream.fileno())
             if self._closed:  # after logging.shutdown() there is nobody left to close the file
                 self.stream.close()
                 self.stream = None
@@ -104,6 +116,14 @@ class JSONLinesHandler(logging.FileHandler):
             return
         self.stream.close()
         self.stream = opened
+
+
+def _sync(fd: int) -> None:
+    try:
+        _fdatasync(fd)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a pipe or a device has nothing to sync
+            raise
 
 
 def _ends_torn(opened: io.FileIO) -> bool:

@@ -147,6 +147,7 @@ class SpooledHandler(logging.Handler):
     def close(self) -> None:
         """Send what can be sent in a moment, and let go: the rest is for the next process, and so is what comes now."""
         if not self._closed:
+            records.deliverers.discard(self)
             if not self._shipper.is_out:
                 self._shipper.flush(_AT_CLOSE, patient=False)
             self._shipper.stop(_AT_CLOSE)

@@ -98,7 +98,7 @@ class Shipper:
         self._turn = threading.Lock()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._stopped = False
+        self._stopped = self._has_let_go = False
         self._is_new_process = False
         _shippers.add(self)
 
@@ -386,8 +386,10 @@ class Shipper:
     def flush(self, timeout: float, *, patient: bool = True) -> bool:
         """Send all that was appended so far: True, or False where it was not taken in `timeout` seconds.
 
-        Not `patient`: nor is it tried again after a failure.
+        Not `patient`: nor is it tried again after a failure. When it was stopped, nothing is sent any more.
         """
+        if self._stopped:
+            return not self._spool.left()
         if self._thread is threading.current_thread() or is_shipping():  # it would wait for itself
             return False
         deadline = time.monotonic() + timeout
@@ -437,7 +439,10 @@ class Shipper:
         return self._spool.dropped - self._told[0]
 
     def let_go(self) -> None:
-        """Put back what was taken from the spool, and close the backend."""
+        """Put back what was taken from the spool, and close the backend; once."""
+        if self._has_let_go:
+            return
+        self._has_let_go = True
         self._parts.clear()
         self._segment = None
         self._spool.release()

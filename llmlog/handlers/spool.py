@@ -23,6 +23,7 @@ __all__ = ["Spool"]
 
 _MAX_SEGMENT = 4 * 1024 * 1024
 _SEGMENTS = 32  # that a full spool is made of, at the least
+_AROUND = len("1800000000000000000 \n")
 _NEVER = 1 << 62
 _LOOK_AGAIN = 0.1  # seconds, while the spool is full
 _SECOND = 1_000_000_000
@@ -127,7 +128,7 @@ class Spool:
                 self._nested.append((line, created))
                 return True
             if self._full == "block" and wait:
-                self._wait_for_room(len(line))
+                self._wait_for_room(len(line) + _AROUND)
             self._writing = True
             try:
                 done = self._put(line, created)
@@ -150,11 +151,12 @@ class Spool:
                 active = self._next_segment()
         if not active.sound:
             active.resync()
-        if self._used + len(line) > self._look_at and not self._has_room(len(line)):
+        nbytes = len(line) + _AROUND
+        if self._used + nbytes > self._look_at and not self._has_room(nbytes):
             if self._full != "drop_oldest":
                 self.dropped += 1
                 return False
-            self._drop_oldest(len(line))
+            self._drop_oldest(nbytes)
         data = b"%d %b\n" % (_stamps.next(created), line)
         active.sound = False
         written = os.write(active.fd, data)

@@ -333,3 +333,31 @@ def test_forked_processes_share_the_file(path: Path) -> None:
     assert messages[-1] == "parent after"
     expected = sorted(f"{n}-{i} {'x' * 3000}" for n in range(4) for i in range(100))
     assert sorted(messages[1:-1]) == expected
+
+
+def test_fsync(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is asked for, each record is on the disk before its logging call returns."""
+    synced: list[bytes] = []
+    monkeypatch.setattr("llmlog.handlers.jsonlines._fdatasync", lambda fd: synced.append(path.read_bytes()[-3:]))
+    for fsync in (True, False):
+        handler = JSONLinesHandler(path, fsync=fsync)
+        handler.handle(record("one"))
+        handler.close()
+    assert synced == [b'"}\n']
+    with pytest.raises(UsageTypeError, match="'yes'"):
+        JSONLinesHandler(path, fsync="yes")  # type: ignore[arg-type]
+
+
+@posix
+def test_a_pipe_takes_no_fsync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be synced is written all the same."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    handler = JSONLinesHandler(fifo, fsync=True)
+    failed = failing(handler, monkeypatch)
+    handler.handle(record("one"))
+    handler.close()
+    assert json.loads(os.read(reader, 1000))["message"] == "one"
+    os.close(reader)
+    assert failed == []
