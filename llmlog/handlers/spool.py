@@ -258,10 +258,7 @@ class Spool:
             if self._used + nbytes <= self._max_bytes:
                 break
             path = f"{self.folder}/{name}"
-            if any(one is not None and one.path == path for one in (self._active, self._current)):
-                continue
-            segment = Segment.adopt(path)
-            if segment is not None:
+            if (segment := Segment.adopt(path)) is not None:
                 try:
                     self.dropped += segment.unsettled()
                     segment.unlink()

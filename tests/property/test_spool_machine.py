@@ -146,12 +146,14 @@ class Machine(RuleBasedStateMachine):
                 self.poisoned.add(self.logged)
             self.logged += 1
 
-    @rule(which=st.integers(0, 2), steps=st.integers(1, 12), way=st.sampled_from(WAYS), number=st.integers(0, 9))
-    def ship(self, which: int, steps: int, way: str, number: int) -> None:
-        """Let one process send, to a store in some mood."""
-        self.store.way, self.store.number = way, number
+    @rule(
+        which=st.integers(0, 2), ways=st.lists(st.sampled_from(WAYS), min_size=1, max_size=12), number=st.integers(0, 9)
+    )
+    def ship(self, which: int, ways: list[str], number: int) -> None:
+        """Let one process send, to a store in changing moods."""
         process = self.processes[which % len(self.processes)]
-        for _ in range(steps):
+        for way in ways:
+            self.store.way, self.store.number = way, number
             wait = process.shipper.step()
             self.clock.advance(wait or 0.0)
 
