@@ -112,6 +112,7 @@ def dict_config(
     file: str | os.PathLike[str] | None = None,
     loki: str | Mapping[str, Any] | None = None,
     elasticsearch: str | Sequence[str] | Mapping[str, Any] | None = None,
+    otlp: str | bool | Mapping[str, Any] | None = None,
     console: bool | str | None = None,
     service: str | None = None,
     env: str | None = None,
@@ -122,11 +123,12 @@ def dict_config(
     """The usual set-up, as a dict for `logging.config.dictConfig`: print it, change it, keep it in a file of your own.
 
     `file`: a JSON Lines file to append to. `loki` and `elasticsearch`: a URL (several nodes of Elasticsearch: a list),
-    or a mapping of the arguments of `LokiHandler` or `ElasticsearchHandler`, with `url` among them. `console`: True
-    for lines for people on stderr, "json" for JSON on stdout, False for neither; None: True where there is no other
-    handler. `service` and `env`: fields of every record, and labels in Loki. `level`: of the root logger. `schema`:
-    whose names the fields have in JSON: "flat" (llmlog's own), "otel" or "ecs". `redact`: whether personal data is
-    taken out.
+    or a mapping of the arguments of `LokiHandler` or `ElasticsearchHandler`, with `url` among them. `otlp`: a URL, a
+    mapping of the arguments of `OTLPHandler`, or True for where OpenTelemetry's own variables say; what goes there has
+    OpenTelemetry's names, whatever the schema. `console`: True for lines for people on stderr, "json" for JSON on
+    stdout, False for neither; None: True where there is no other handler. `service` and `env`: fields of every record,
+    and labels in Loki. `level`: of the root logger. `schema`: whose names the fields have in JSON: "flat" (llmlog's
+    own), "otel" or "ecs". `redact`: whether personal data is taken out.
     """
     if file is not None and not isinstance(file, (str, os.PathLike)):
         raise UsageTypeError(f"file is a path or None, got {shown(file)}")
@@ -167,6 +169,12 @@ def dict_config(
         handlers["llmlog_elasticsearch"] = {
             "class": "llmlog.handlers.ElasticsearchHandler", **options, "formatter": "llmlog_json"
         }  # fmt: skip
+    if otlp is not None and otlp is not False:
+        given = (
+            {"endpoint": None, **otlp} if isinstance(otlp, Mapping) else {"endpoint": None} if otlp is True else otlp
+        )
+        options = _backend("otlp", given, "endpoint")
+        handlers["llmlog_otlp"] = {"class": "llmlog.handlers.OTLPHandler", **constants, **options}
     if console or (console is None and not handlers):
         for_people = console != "json"
         handlers["llmlog_console"] = {
@@ -186,15 +194,15 @@ def dict_config(
     }
 
 
-def _backend(name: str, given: Any) -> dict[str, Any]:
+def _backend(name: str, given: Any, place: str = "url") -> dict[str, Any]:
     """The arguments of its handler, as plain values. No message shows them: there may be a password in them."""
     if isinstance(given, str) or (isinstance(given, Sequence) and not isinstance(given, bytes)):
-        return {"url": given if isinstance(given, str) else list(given)}
+        return {place: given if isinstance(given, str) else list(given)}
     if not isinstance(given, Mapping):
         raise UsageTypeError(f"{name} is a URL, or a mapping of its handler's arguments, got a {type(given).__name__}")
-    if "url" not in given:
+    if place not in given:
         raise UsageValueError(
-            f"{name} as a mapping has the URL as `url`, got {', '.join(map(shown, given)) or 'nothing'}"
+            f"{name} as a mapping has the URL as `{place}`, got {', '.join(map(shown, given)) or 'nothing'}"
         )
     taken = [one for one in given if one in ("class", "()", "formatter", "filters") or not isinstance(one, str)]
     if taken:

@@ -21,7 +21,7 @@ except ModuleNotFoundError as error:
     raise SystemExit(2) from None
 
 from llmlog._version import __version__
-from llmlog.cli import recover, redact
+from llmlog.cli import recover, redact, setup
 
 __all__ = ["app", "main"]
 
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 app.command("recover")(recover.command)
 app.command("redact")(redact.command)
+app.add_typer(setup.app, name="setup")
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from llmlog.plain import plain, text_of
-from llmlog.semconv import STANDARD_ATTRIBUTES
+from llmlog.semconv import FIELDS, STANDARD_ATTRIBUTES
 
 __all__ = [
     "BASE", "STACK_IS_FULL", "as_tuple", "beside", "certain", "exception", "message_and_extras", "plain_fields",
@@ -24,10 +24,12 @@ BASE = ("timestamp", "level", "logger", "message")
 STACK_IS_FULL = '{"message":"a log record could not be written: the stack is full"}'
 """The line where nothing else could be made."""
 
+_OURS = FIELDS.keys() - STANDARD_ATTRIBUTES
+
 
 def message_and_extras(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
     """The message, and the fields beside it: those of `extra=`, of a dict as message, of the filters."""
-    extras = {k: v for k, v in record.__dict__.items() if k not in STANDARD_ATTRIBUTES and k[:1] != "_"}
+    extras = {k: v for k, v in record.__dict__.items() if k in _OURS or (k not in STANDARD_ATTRIBUTES and k[:1] != "_")}
     if issubclass(type(record.msg), dict):
         extras = {**record.msg, **extras}  # type: ignore[dict-item] # a LogRecord's msg may be any object
         message: Any = extras.pop("message", "")

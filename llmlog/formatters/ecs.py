@@ -10,16 +10,17 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import orjson
 
-from llmlog.formatters.contents import text, timestamp
+from llmlog.formatters.contents import BASE, text, timestamp
 from llmlog.formatters.names import Taken
 from llmlog.plain import plain
 from llmlog.semconv import ECS_VERSION, FIELDS
 
-__all__ = ["ECS"]
+__all__ = ["ECS", "TYPES"]
 
 _ROOTS = frozenset({
     "agent", "as", "client", "cloud", "code_signature", "container", "data_stream", "destination", "device", "dll",
@@ -30,6 +31,7 @@ _ROOTS = frozenset({
 })  # fmt: skip
 """The objects that ECS has at its top."""
 _SCALARS = frozenset({str, int, float, bool})
+_LEAST, _MOST = -(2**63), 2**63 - 1  # of a long
 _FINISH_REASONS, _FINISH_REASON = FIELDS["finish_reason"].ecs, "llmlog.finish_reason"
 
 
@@ -55,13 +57,13 @@ class ECS:
         if self._constants:
             extras = {**self._constants, **extras}
         others: dict[str, Any] | None = None
+        table = _TABLE.get
         for name, value in extras.items():
             if value is None:
                 continue
-            known = _TABLE.get(name)
-            if known is not None:
+            if (known := table(name)) is not None:
                 spelling, kind, fit = known
-                if type(value) is kind:
+                if type(value) is kind and (kind is not int or _LEAST <= value <= _MOST):
                     made[spelling] = value
                     continue
                 value = fit(value)
@@ -166,6 +168,13 @@ def _nanoseconds(milliseconds: Any) -> Any:
     return None
 
 
+def _date(value: Any) -> Any:
+    try:
+        return datetime.fromisoformat(value).isoformat()
+    except (TypeError, ValueError):
+        return None
+
+
 def _reasons(value: Any) -> Any:
     """ECS maps the reasons as nested: each is an object."""
     reasons = value if type(value) is list else [value]
@@ -174,33 +183,47 @@ def _reasons(value: Any) -> Any:
     return [{"reason": reason} for reason in reasons if reason is not None]
 
 
-_FIT: dict[str, tuple[type | None, Callable[[Any], Any]]] = {
+_FIT: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "keyword": (str, _keyword),
     "text": (str, _text),
     "wildcard": (str, _text),
     "boolean": (bool, _boolean),
     "double": (float, _number),
-    "long": (None, _whole_number(64)),
+    "long": (int, _whole_number(64)),
     "integer": (None, _whole_number(32)),
+    "date": (None, _date),
+    "nested": (None, _reasons),
 }
-"""Types of Elasticsearch: the Python type that always fits, and what makes another value fit or says that it cannot."""
+"""Types of Elasticsearch: the Python type that fits (whole numbers: within a long's limits; None: each has to be looked
+at), and what makes another value fit, or says by None that it cannot."""
 
-_INTEGERS = ("max_tokens", "seed", "choice_count", "input_tokens", "output_tokens")
-_TYPES = {**dict.fromkeys(_INTEGERS, "integer"), "error_stack_trace": "wildcard"}
+_OTHERS = {
+    **dict.fromkeys(("max_tokens", "seed", "choice_count", "input_tokens", "output_tokens"), "integer"),
+    "error_stack_trace": "wildcard",
+    "latency_ms": "long",
+    "finish_reason": "nested",
+}
 """Where ECS has another type than the table in `llmlog.semconv`."""
 
-_TABLE: dict[str, tuple[str, type | None, Callable[[Any], Any]]] = {
+TYPES: dict[str, str] = {
+    **{field.ecs: _OTHERS.get(name, field.elasticsearch) for name, field in FIELDS.items()},
+    "ecs.version": "keyword",
+    _FINISH_REASON: "keyword",
+    "tags": "keyword",
+}
+"""What an index's mapping has to say of our fields: their names in ECS, and their types. `labels.*` are keywords."""
+
+_TABLE: dict[str, tuple[str, Any, Callable[[Any], Any]]] = {
     **{
-        name: (field.ecs, *_FIT[_TYPES.get(name, field.elasticsearch)])
+        name: (field.ecs, *_FIT[TYPES[field.ecs]])
         for name, field in FIELDS.items()
-        if name not in ("timestamp", "level", "logger", "message")  # an extra of this name is somebody's own
+        if name not in BASE  # an extra of such a name is somebody's own
     },
     "latency_ms": (FIELDS["latency_ms"].ecs, None, _nanoseconds),
-    "finish_reason": (_FINISH_REASONS, None, _reasons),
 }
 """Our fields: the name in ECS, and what fits it."""
 _FITS: dict[str, Callable[[Any], Any]] = {
     **{spelling: fit for spelling, _, fit in _TABLE.values()},
     FIELDS["latency_ms"].ecs: _whole_number(64),  # from an application that has the unit right already
 }
-_NAMES = Taken([*(field.ecs for field in FIELDS.values()), "ecs.version", _FINISH_REASON, "tags", "labels"])
+_NAMES = Taken([*TYPES, "labels"])

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from llmlog.formatters.contents import text, timestamp
+from llmlog.formatters.contents import BASE, text, timestamp
 from llmlog.formatters.names import Taken
 from llmlog.semconv import FIELDS, OTEL_EVENTS, OTEL_SCHEMA
 
@@ -25,6 +25,8 @@ __all__ = ["OTel"]
 
 _Object = dict[str, Any]
 _ID = {"TraceId": re.compile("[0-9a-f]{32}"), "SpanId": re.compile("[0-9a-f]{16}")}
+_FINISH_REASONS, _STREAM = FIELDS["finish_reason"].otel, FIELDS["streamed"].otel
+_TTFT = FIELDS["ttft_ms"].otel
 _SEVERITIES = {
     logging.NOTSET: 0, logging.DEBUG: 5, logging.INFO: 9, logging.WARNING: 13, logging.ERROR: 17, logging.CRITICAL: 21,
 }  # fmt: skip
@@ -61,20 +63,19 @@ class OTel:
         if self._resource:
             made["Resource"] = self._resource
         others: _Object | None = None
+        spelling, special = _SPELLINGS.get, _SPECIAL.get
         for name, value in extras.items():
             if value is None:
                 continue
-            known = _TABLE.get(name)
-            if known is None:
-                if "." in name or name in _NAMES.objects:
-                    others = others or {}
-                    others[name] = value
-                else:
-                    attributes[name] = value
-            elif type(known) is str:
-                attributes[known] = value
+            if (spelled := spelling(name)) is not None:
+                attributes[spelled] = value
+            elif (put := special(name)) is not None:
+                put(value, made, attributes)
+            elif "." in name or name in _NAMES.objects:
+                others = others or {}
+                others[name] = value
             else:
-                known(value, made, attributes)  # type: ignore[operator]
+                attributes[name] = value
         if extras.get("event") == "llm.call":
             _cut_short(extras, attributes)
         if "error_stack_trace" in extras and "error_type" in extras:  # a logged exception has a name of its own
@@ -110,7 +111,7 @@ def _add(others: _Object, attributes: _Object) -> None:
 def _cut_short(extras: _Object, attributes: _Object) -> None:
     """A stream that was cut short has no reason from the provider: the conventions' word is `error`."""
     if "finish_reason" not in extras and extras.get("chunks") and extras.get("outcome") != "completed":
-        attributes[FIELDS["finish_reason"].otel] = ["error"]
+        attributes[_FINISH_REASONS] = ["error"]
 
 
 def _event(value: Any, made: _Object, attributes: _Object) -> None:
@@ -144,27 +145,22 @@ def _of_resource(name: str) -> Callable[[Any, _Object, _Object], None]:
 
 def _streamed(value: Any, made: _Object, attributes: _Object) -> None:
     if value is not False:
-        attributes[FIELDS["streamed"].otel] = value
+        attributes[_STREAM] = value
 
 
 def _seconds(value: Any, made: _Object, attributes: _Object) -> None:
     if type(value) is float or type(value) is int:
-        attributes[FIELDS["ttft_ms"].otel] = round(value / 1000, 6)
+        attributes[_TTFT] = round(value / 1000, 6)
     else:
         attributes["llmlog.ttft_ms"] = value
 
 
 def _finish_reasons(value: Any, made: _Object, attributes: _Object) -> None:
     reasons = value if type(value) is list else [value]
-    attributes[FIELDS["finish_reason"].otel] = ["error" if reason is None else reason for reason in reasons]
+    attributes[_FINISH_REASONS] = ["error" if reason is None else reason for reason in reasons]
 
 
-_TABLE: dict[str, str | Callable[[Any, _Object, _Object], None]] = {
-    **{
-        name: field.otel
-        for name, field in FIELDS.items()
-        if name not in ("timestamp", "level", "logger", "message")  # an extra of this name is somebody's own
-    },
+_SPECIAL: dict[str, Callable[[Any, _Object, _Object], None]] = {
     "event": _event,
     "trace_id": _id("trace_id"),
     "span_id": _id("span_id"),
@@ -174,4 +170,11 @@ _TABLE: dict[str, str | Callable[[Any, _Object, _Object], None]] = {
     "ttft_ms": _seconds,
     "finish_reason": _finish_reasons,
 }
+"""Our fields with a place of their own, or another unit or form."""
+_SPELLINGS = {
+    name: field.otel
+    for name, field in FIELDS.items()
+    if name not in _SPECIAL and name not in BASE  # an extra of such a name is somebody's own
+}
+"""The other ones: their names among the attributes."""
 _NAMES = Taken([*(field.otel for field in FIELDS.values() if "." in field.otel), "exception.type"])

@@ -9,14 +9,16 @@ if TYPE_CHECKING:
     from llmlog.handlers.elasticsearch import ElasticsearchHandler
     from llmlog.handlers.jsonlines import JSONLinesHandler
     from llmlog.handlers.loki import LokiHandler
+    from llmlog.handlers.otlp import OTLPHandler
     from llmlog.handlers.shipped import SpooledHandler
 
-__all__ = ["ElasticsearchHandler", "JSONLinesHandler", "LokiHandler", "SpooledHandler"]
+__all__ = ["ElasticsearchHandler", "JSONLinesHandler", "LokiHandler", "OTLPHandler", "SpooledHandler"]
 
 _HOMES = {
     "ElasticsearchHandler": "elasticsearch",
     "JSONLinesHandler": "jsonlines",
     "LokiHandler": "loki",
+    "OTLPHandler": "otlp",
     "SpooledHandler": "shipped",
 }
 

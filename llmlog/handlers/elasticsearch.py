@@ -17,7 +17,7 @@ from llmlog.handlers.shipped import SpooledHandler
 from llmlog.handlers.transport import Answer, Transport, address, connected, met_alike, refused_as_a_whole
 from llmlog.semconv import FIELDS
 
-__all__ = ["ElasticsearchBackend", "ElasticsearchHandler"]
+__all__ = ["ElasticsearchBackend", "ElasticsearchHandler", "checked_index"]
 
 # What is read of an answer: an item without an error is some 25 bytes then.
 _QUERY = "filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
@@ -75,7 +75,7 @@ class ElasticsearchBackend:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.urls = [address(url)[0] for url in nodes(urls)]
-        self._dated = _checked_index(index)
+        self._dated = checked_index(index)
         self._index = index
         self.destination = f"{' '.join(sorted(self.urls))} index={index}"
         self._transport = transport
@@ -288,8 +288,8 @@ def _reason(state: dict[str, Any]) -> str:
 _INDEX = re.compile(r"""(?![_+\-.])[^A-Z\\/*?"<>|\s,#:%\x00-\x1f\x7f]+""")
 
 
-def _checked_index(index: Any) -> bool:
-    """Whether its name depends on a record's time."""
+def checked_index(index: Any) -> bool:
+    """Whether its name depends on a record's time. UsageTypeError, UsageValueError: it is no name of an index."""
     if not isinstance(index, str):
         raise UsageTypeError(f"index is text, got {shown(index)}")
     wrong = "it has a time's directives, such as %Y.%m.%d, of whole hours and days at most"

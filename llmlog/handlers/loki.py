@@ -259,9 +259,10 @@ def _fields(line: bytes) -> dict[str, Any]:
         return {}
     if type(fields) is not dict:
         return {}
-    for inside in ("Resource", "Attributes"):  # of the otel schema
-        if type(fields.get(inside)) is dict:
-            fields = {**fields, **fields[inside]}
+    if "Attributes" in fields:  # the otel schema
+        for inside in ("Resource", "Attributes"):
+            if type(fields.get(inside)) is dict:
+                fields = {**fields, **fields[inside]}
     return fields
 
 
@@ -274,12 +275,11 @@ def _metadata(fields: dict[str, Any], changed: str) -> dict[str, str]:
         if "now" in how:
             made["late"] = "true"
     for spelling, value in fields.items():
-        if spelling in _KEPT_APART and value is not None:
-            if type(value) is not str:
-                value = repr(value) if type(value) in (int, float) else orjson.dumps(value).decode()
-            if len(value) > _LONGEST_METADATA:
-                value = value[:_LONGEST_METADATA]
-            made[_KEPT_APART[spelling]] = value
+        if (name := _KEPT_APART.get(spelling)) is not None and value is not None:
+            kind = type(value)
+            if kind is not str:
+                value = repr(value) if kind is float or kind is int else orjson.dumps(value).decode()
+            made[name] = value if len(value) <= _LONGEST_METADATA else value[:_LONGEST_METADATA]
     return made
 
 

@@ -143,7 +143,9 @@ class Shipper:
                 self.looks += 1
             if segment is None:
                 self._waiting_since = None
-                return None if self._spool.wake_when(1, 1) else 0.0
+                if self._spool.wake_when(1, 1):
+                    return None
+                continue  # one came just now
             size = segment.size
             if segment.position >= size:
                 if is_own and self._spool.is_active(segment):

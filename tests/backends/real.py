@@ -340,12 +340,16 @@ class Loki(Server):
         ]
         return sorted(entries, key=lambda entry: entry[1])
 
-    def alerts(self) -> dict[str, str]:
-        """The state of each alert of the rules: inactive, pending or firing."""
+    def firing(self) -> dict[str, set[str]]:
+        """The alerts that fire, each with the services that it fires for; "" where it names none."""
         status, answer = ask(f"{self.url}/prometheus/api/v1/rules")
         if status != 200:
             return {}
-        return {rule["name"]: rule["state"] for group in answer["data"]["groups"] for rule in group["rules"]}
+        rules = [rule for group in answer["data"]["groups"] for rule in group["rules"] if rule["state"] == "firing"]
+        return {
+            rule["name"]: {one["labels"].get("service", "") for one in rule["alerts"] if one["state"] == "firing"}
+            for rule in rules
+        }
 
 
 def _nanoseconds(seconds: float) -> str:

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from conftest import answer
+from conftest import answer, sdk
 
 import llmlog
 from llmlog import redaction, settings
@@ -203,6 +203,24 @@ def test_backends_from_dict_config(tmp_path: pathlib.Path) -> None:
     assert not any(PERSONAL in text for text in spooled)
 
 
+def test_otlp(tmp_path: pathlib.Path) -> None:
+    """A URL, arguments, or as the environment says; OpenTelemetry's names whatever the schema, and nothing personal."""
+    made = llmlog.dict_config(otlp="http://c:4318", service="shop", env="prod", schema="ecs")["handlers"]["llmlog_otlp"]
+    assert (made["endpoint"], made["service"], made["env"]) == ("http://c:4318", "shop", "prod")
+    assert "formatter" not in made
+    assert llmlog.dict_config(otlp=True)["handlers"]["llmlog_otlp"]["endpoint"] is None
+    assert list(llmlog.dict_config(otlp=False)["handlers"]) == ["llmlog_console"]
+    assert llmlog.dict_config(otlp={"spool": tmp_path})["handlers"]["llmlog_otlp"]["spool"] == str(tmp_path)
+    sdk("opentelemetry.exporter.otlp.proto.http._log_exporter")
+    options = {"endpoint": f"http://127.0.0.1:{free_port()}", "spool": tmp_path, "timeout": 0.5, "batch_seconds": 3600}
+    logging.config.dictConfig(llmlog.dict_config(otlp=options, service="shop"))
+    logging.getLogger("app").info("from %s", PERSONAL)
+    spooled = "".join(file.read_text() for file in tmp_path.rglob("*") if file.is_file())
+    assert '"Body":"from <EMAIL>"' in spooled
+    assert '"service.name":"shop"' in spooled
+    assert PERSONAL not in spooled
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -216,6 +234,8 @@ def free_port() -> int:
         ({"loki": 5}, TypeError),
         ({"elasticsearch": {"url": "http://a", "class": "b"}}, ValueError),
         ({"elasticsearch": b"http://a"}, TypeError),
+        ({"otlp": 5}, TypeError),
+        ({"otlp": {"formatter": "a"}}, ValueError),
     ],
 )
 def test_dict_config_refuses_backends(options: dict[str, Any], error: type[Exception]) -> None:

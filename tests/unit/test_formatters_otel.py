@@ -227,6 +227,8 @@ def test_the_schema_takes_no_format() -> None:
 def test_every_name_is_that_of_the_installed_conventions() -> None:
     """Each gen_ai name is one that the conventions' own package has, but for the one that came after it."""
     names = vars(sdk("opentelemetry.semconv._incubating.attributes.gen_ai_attributes"))
+    if not hasattr(sdk("opentelemetry.semconv.schemas").Schemas, "V1_44_0"):
+        pytest.skip("the installed package has the conventions of an earlier version")
     ours = {field.otel for field in FIELDS.values() if field.otel.startswith("gen_ai.")}
     newer = {"gen_ai.usage.cache_write.input_tokens"}
     assert ours - newer <= {value for name, value in names.items() if name.startswith("GEN_AI_")}

@@ -34,11 +34,13 @@ LAYERS = [
     "formatters.ecs", "formatters.json", "formatters.console", "formatters",
     "handlers.backend", "handlers.segments", "handlers.spool", "handlers.dead_letters", "handlers.shipping",
     "handlers.shipped", "handlers.jsonlines", "handlers.transport", "handlers.mending", "handlers.loki_refusals",
-    "handlers.loki", "handlers.elasticsearch", "handlers", "middleware.asgi", "middleware",
+    "handlers.loki", "handlers.elasticsearch", "handlers.elasticsearch_setup", "handlers.otlp", "handlers",
+    "middleware.asgi", "middleware",
     "testing.scripts", "testing.wire", "testing.openai", "testing.anthropic", "testing.chains", "testing.answering",
     "testing.servers", "testing.captured", "testing.canaries", "testing.clocks",
     "testing.backends", "testing.transports", "testing.plugin", "testing",
-    "cli.terminal", "cli.objects", "cli.lines", "cli.files", "cli.recover", "cli.redact", "cli", "__main__",
+    "cli.terminal", "cli.objects", "cli.lines", "cli.files", "cli.recover", "cli.redact", "cli.setup",
+    "cli", "__main__",
 ]  # fmt: skip
 DOORS = {
     ("calls", "streams"),  # Call.stream() is the door to the drivers that stand on it
@@ -133,7 +135,8 @@ def test_import_touches_no_logger_and_starts_no_thread() -> None:
 @pytest.mark.parametrize(
     "path", ["llmlog.formatters.JSONFormatter", "llmlog.formatters.ConsoleFormatter", "llmlog.filters.ContextFilter",
              "llmlog.filters.RedactFilter", "llmlog.filters.Options", "llmlog.handlers.JSONLinesHandler",
-             "llmlog.handlers.LokiHandler", "llmlog.handlers.ElasticsearchHandler", "llmlog.middleware.ASGIMiddleware"],
+             "llmlog.handlers.LokiHandler", "llmlog.handlers.ElasticsearchHandler", "llmlog.handlers.OTLPHandler",
+             "llmlog.middleware.ASGIMiddleware"],
 )  # fmt: skip
 def test_dotted_paths(path: str) -> None:
     """The classes that dictConfig names are where the documentation says."""

@@ -3,7 +3,9 @@
 import ast
 import dataclasses
 import logging
+import pathlib
 import re
+import runpy
 
 import pytest
 
@@ -184,3 +186,16 @@ def test_a_taken_name_gets_an_underscore(name: str) -> None:
 def test_no_field_of_the_summary_needs_another_name() -> None:
     """llmlog's own fields are plain attributes of the record under their documented names."""
     assert [attribute_name(name) for name in SUMMARY] == SUMMARY
+
+
+def test_the_page_of_fields_is_the_tables() -> None:
+    """docs/fields.md is what `python docs/fields.py` writes: no field is missing, no spelling out of date."""
+    docs = pathlib.Path(__file__).parents[2] / "docs"
+    assert (docs / "fields.md").read_text(encoding="utf-8") == runpy.run_path(str(docs / "fields.py"))["page"]()
+
+
+def test_the_conventions_own_names_are_of_one_vocabulary() -> None:
+    """A field without a name elsewhere is llmlog's there, under its own name."""
+    for field in FIELDS.values():
+        for spelling in (field.otel, field.ecs):
+            assert not spelling.startswith("llmlog.") or spelling == f"llmlog.{field.name}"

@@ -403,3 +403,18 @@ def test_entries_are_what_backends_are_promised(line: Line) -> None:
     assert stamps == sorted(set(stamps))
     assert len({entry.key for entry in entries}) == 100
     assert all(b"\n" not in entry.line for entry in entries)
+
+
+def test_a_record_that_comes_while_nothing_is_found(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one of a process, between the look and the wish to be woken, is sent at once, and is no fault."""
+    wake_when, came = line.spool.wake_when, []
+
+    def meanwhile(records: int, size: int) -> bool:
+        if not came:
+            came.append(True)
+            line.log()
+        return wake_when(records, size)
+
+    monkeypatch.setattr(line.spool, "wake_when", meanwhile)
+    assert line.run() is None
+    assert line.arrived == [0]
