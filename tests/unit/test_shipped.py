@@ -315,7 +315,8 @@ def test_a_small_spool_under_load(make: Make, attached: Any, full: str) -> None:
     assert handler.flush(60)
     arrived = [one["message"] for one in backend_of(handler).records if one["logger"] == "test_shipped"]
     assert len(set(arrived)) == len(arrived)
-    assert len(arrived) + handler.spool.dropped == 2000
+    # The record that tells of them may be among those that were dropped.
+    assert len(arrived) + handler.spool.dropped - 2000 in (0, 1)
     if full == "block":
         assert handler.spool.dropped == 0
 

@@ -174,10 +174,12 @@ def test_a_part_is_sent_again(line: Line) -> None:
     line.log(5)
     assert line.run() == 0.5
     segment = next(line.folder.glob("*.position"))
-    assert int(segment.read_bytes()) == json.dumps({"n": 0}).__len__() + 21
+    length = len(json.dumps({"n": 0})) + 21
+    assert [int(one) for one in segment.read_bytes().split()] == [length, 5 * length]
     line.clock.advance(0.5)
     line.run()
     assert line.sent == [[0, 1, 2, 3, 4], [1, 3]]
+    assert [[one.again for one in part] for part in line.backend.sent] == [[False] * 5, [True] * 2]
 
 
 def test_a_batch_that_is_refused_as_a_whole_is_halved(line: Line) -> None:
@@ -275,7 +277,7 @@ def test_dead_letters_are_bounded(line: Line, delivery: pytest.LogCaptureFixture
 
 
 def test_another_process_goes_on_where_this_one_was_killed(line: Line, tmp_path: pathlib.Path) -> None:
-    """What was settled is not sent again, what was not is sent under the same key."""
+    """What was settled is not sent again, what was not is sent under the same key, and may be there."""
     line.backend.answers.extend([None, OSError()])
     line.log(3)
     line.run()
@@ -286,7 +288,8 @@ def test_another_process_goes_on_where_this_one_was_killed(line: Line, tmp_path:
     other.log(1)
     other.run()
     assert other.sent == [[3, 4], [0]]
-    assert other.backend.sent[0] == line.backend.sent[1]
+    assert other.backend.sent[0] == [one._replace(again=True) for one in line.backend.sent[1]]
+    assert not other.backend.sent[1][0].again
     other.close()
     assert list(line.folder.iterdir()) == []
 
