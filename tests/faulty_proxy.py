@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import random
+import re
 import socket
 import threading
 import time
@@ -52,6 +53,7 @@ class FaultyProxy:
         self._slow = slow
         self.share = share
         self.met: Counter[str] = Counter()
+        self.words: Counter[str] = Counter()  # the server's own on what it refuses, without figures
         self._server = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -116,6 +118,8 @@ class FaultyProxy:
             return True
         if status >= 300:
             self._count(f"server's own {status}")
+            with self._lock:
+                self.words[re.sub(r"\S*\d\S*", "#", body[:300].decode("utf-8", "replace"))[:150]] += 1
         if fault == "cut after the server":
             return False
         if fault == "too slow":

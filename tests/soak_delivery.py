@@ -455,10 +455,11 @@ class Soak:
         for name, proxy in self._proxies.items():
             requests = sum(count for what, count in proxy.met.items() if not what.startswith("server"))
             told = ", ".join(f"{what} {count}" for what, count in sorted(proxy.met.items()))
-            lost = sum(map(len, (which for what, which in self._violations.items() if what == f"{name}: lost")))
-            twice = sum(map(len, (which for what, which in self._violations.items() if what == f"{name}: twice")))
+            lost, twice = (len(self._violations.get(f"{name}: {what}", ())) for what in ("lost", "twice"))
             print(f"{name}: {self.found[name].total()} records, {lost} lost, {twice} twice; "
                   f"{requests - proxy.met[PASSES]} of {requests} requests met: {told}")  # fmt: skip
+            for words, count in proxy.words.most_common(3):
+                print(f"  refused by the server itself, {count} times: {words.strip()}")
         print(f"dead letters: {len(self._violations.get('dead letters', ()))}")
         print(f"{writing:.0f} s of writing, {delivering:.0f} s until all was delivered; seed {self._seed}", flush=True)
 
