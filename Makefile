@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 comma := ,
 
-.PHONY: demo test lowest litellm backends soak check format bench clean
+.PHONY: demo test lowest litellm backends soak soak-delivery check format bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -30,6 +30,11 @@ backends:
 # Calls with every ending in processes that are killed: about a minute, and ten at the most.
 soak: $(VENV)/.dev
 	$(BIN)/python tests/soak.py $(ARGS)
+
+# Delivery into the real Loki and OpenSearch (make backends) while they, and the
+# processes that log, are killed: some six minutes.
+soak-delivery: $(VENV)/.dev
+	$(BIN)/python tests/soak_delivery.py $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

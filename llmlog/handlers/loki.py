@@ -53,6 +53,9 @@ class LokiHandler(SpooledHandler):
     Ids and figures are structured metadata, so `{service="shop"} | model="gpt-4o" | unwrap cost_usd` reads no line.
     A line that Loki refuses for its age goes into a stream with the label `late`, or gets a time of now and `late`
     in its metadata; one that is too long has its texts cut.
+
+    What may be stored already, since its sending was interrupted, is asked for before it is sent again: Loki would
+    store it twice. That needs leave to read (`query_range`); without it, such records may be there twice.
     """
 
     def __init__(
