@@ -184,16 +184,16 @@ def counted(port: int) -> dict[str, int]:
 def rate(name: str, handler: logging.Handler, port: int, count: int, finish: Callable[[], object]) -> float:
     """Records a second, from the first logging call until the sink has acknowledged the last one."""
     attach(handler)
-    begun = time.perf_counter()
+    begun, cpu = time.perf_counter(), time.process_time()
     for number in range(count):
         log.info("record-%d answered in %d ms", number, 1203, extra=EXTRAS)
     called = time.perf_counter() - begun
     finish()
-    took = time.perf_counter() - begun
+    took, cpu = time.perf_counter() - begun, time.process_time() - cpu
     found = counted(port)
     per_record = found["bytes"] / max(1, found["records"])
     print(
-        f"  {name:<32}{count / took:12,.0f}{called / count * 1e6:12.2f}{found['requests']:10,}"
+        f"  {name:<32}{count / took:12,.0f}{called / count * 1e6:12.2f}{cpu / count * 1e6:10.2f}{found['requests']:10,}"
         f"{per_record:10.0f}{count - found['records']:10,}{found['twice']:8,}"
     )
     return count / took
@@ -231,7 +231,15 @@ def caller(url: str, folder: str, count: int) -> None:
 
 def sustained(url: str, port: int, folder: str, count: int, peers: int) -> None:
     print("\nRecords a second into a sink that only acknowledges, until the last one is acknowledged\n")
-    print(f"  {'':<32}{'records/s':>12}{'caller us':>12}{'requests':>10}{'B/record':>10}{'missing':>10}{'twice':>8}")
+    columns = (
+        ("records/s", 12),
+        ("caller us", 12),
+        ("CPU us", 10),
+        ("requests", 10),
+        ("B/record", 10),
+        ("missing", 10),
+    )
+    print(" " * 34 + "".join(f"{title:>{width}}" for title, width in columns) + f"{'twice':>8}")
     counted(port)
     rates = {}
     for name, one in handlers(url, folder).items():

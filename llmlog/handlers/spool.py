@@ -21,7 +21,7 @@ from llmlog.handlers.segments import Segment, make_folder, segments_of
 
 __all__ = ["Spool"]
 
-_MAX_SEGMENT = 4 * 1024 * 1024
+_MAX_SEGMENT = 2 * 1024 * 1024  # counting and removing one, which the caller may have to do, takes 3 ms
 _SEGMENTS = 32  # that a full spool is made of, at the least
 _AROUND = len("1800000000000000000 \n")
 _NEVER = 1 << 62

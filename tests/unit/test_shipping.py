@@ -126,6 +126,20 @@ def test_it_is_woken_when_there_is_enough(tmp_path: pathlib.Path) -> None:
     line.close()
 
 
+def test_a_record_that_comes_while_it_goes_to_sleep(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is sent, not slept over: also the very first one."""
+    wake_when = line.spool.wake_when
+
+    def late(records: int, nbytes: int) -> bool:
+        if line.n < 2:
+            line.log()
+        return wake_when(records, nbytes)
+
+    monkeypatch.setattr(line.spool, "wake_when", late)
+    assert line.run() is None
+    assert line.sent == [[0], [1]]
+
+
 @pytest.mark.parametrize("error", [OSError("down"), TimeoutError(), ConnectionResetError()])
 def test_an_outage(line: Line, error: OSError) -> None:
     """The same batch is sent again, after pauses that grow, by chance, up to half a minute."""
