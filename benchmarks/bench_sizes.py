@@ -19,11 +19,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import llmlog
-from llmlog import context, settings
+from llmlog import settings
 from llmlog.filters import ContextFilter
 from llmlog.formatters import JSONFormatter
+from llmlog.handlers.backend import Entry
+from llmlog.handlers.elasticsearch import ElasticsearchBackend
+from llmlog.handlers.loki import LokiBackend
 from llmlog.semconv import FIELDS
-from llmlog.testing import FakeClock
+from llmlog.testing import FakeClock, FakeTransport
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests"))
 
@@ -99,34 +102,35 @@ def application(count: int) -> list[bytes]:
     return kept.lines
 
 
-def metadata(line: bytes) -> dict[str, str]:
-    """The ids and figures of a line, for Loki."""
-    return {
-        name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in json.loads(line).items()
-        if name in FIELDS and FIELDS[name].loki == "metadata"
-    }
+def body(backend: Any, transport: FakeTransport, lines: Sequence[bytes], first: int) -> bytes:
+    """What a handler sends for these lines; they are a millisecond apart."""
+    segment = f"{first:020d}-5eed5eed5e"  # their keys are as a spool's: the segment, and the place in it
+    entries = [Entry(first + i * 1_000_000, line, f"{segment}-{i * 250}") for i, line in enumerate(lines)]
+    outcome = backend.send(entries)
+    assert not any((outcome.again, outcome.refused, outcome.split, outcome.denied)), outcome
+    (sent,) = transport.requests
+    return sent.body
 
 
 def push(lines: Sequence[bytes], first: int) -> bytes:
-    """A batch for Loki, ids and figures as structured metadata; its records a millisecond apart."""
-    values = [[str(first + i * 1_000_000), line.decode(), metadata(line)] for i, line in enumerate(lines)]
-    stream = {"service": "shop", "env": "production", "level": "INFO"}
-    return json.dumps({"streams": [{"stream": stream, "values": values}]}, separators=(",", ":")).encode()
-
-
-def counted(line: bytes) -> int:
-    """What Loki's limits count of a record: its line and its metadata."""
-    return len(line) + sum(len(name) + len(value.encode()) for name, value in metadata(line).items())
+    """A batch for Loki."""
+    transport = FakeTransport()
+    labels = {"service": "shop", "env": "production"}
+    return body(LokiBackend("http://127.0.0.1", transport, labels=labels), transport, lines, first)
 
 
 def bulk(lines: Sequence[bytes]) -> bytes:
-    """A batch for Elasticsearch: an action and a document for each."""
-    parts = []
-    for line in lines:
-        id = json.loads(line).get("record_id") or context.new_id()
-        parts += [b'{"create":{"_id":"%s"}}\n' % id.encode(), line.replace(b'"timestamp"', b'"@timestamp"', 1), b"\n"]
-    return b"".join(parts)
+    """A batch for Elasticsearch."""
+    transport = FakeTransport((200, '{"errors":false}'))
+    return body(ElasticsearchBackend("http://127.0.0.1", transport), transport, lines, 0)
+
+
+def counted(lines: Sequence[bytes]) -> float:
+    """What Loki's limits count of a record: its line and its metadata."""
+    pushed = (json.loads(push(batch, 0)) for batch in batches(lines))
+    values = [value for one in pushed for stream in one["streams"] for value in stream["values"]]
+    metadata = [item for _, _, *rest in values for found in rest for pair in found.items() for item in pair]
+    return (sum(map(len, lines)) + sum(len(item.encode()) for item in metadata)) / len(lines)
 
 
 def batches(lines: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
@@ -156,7 +160,7 @@ def sizes(lines: Sequence[bytes]) -> list[float]:
     count = len(lines)
     return [
         *per_record((b"\n".join(batch) + b"\n" for batch in batches(lines)), count),
-        sum(map(counted, lines)) / count,
+        counted(lines),
         *per_record((push(batch, 0) for batch in batches(lines)), count),
         *per_record((bulk(batch) for batch in batches(lines)), count),
     ]

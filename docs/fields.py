@@ -21,6 +21,8 @@ or `dict_config(schema=...)`. This page is made from `llmlog/semconv.py` by `pyt
   `log.level` in lower case. `gen_ai.response.finish_reasons` is `nested` there, objects of one `reason` each; no chart
   can use that, so the words are in `llmlog.finish_reason` as well.
 
+Both spell providers as the conventions do, such as `aws.bedrock` for `bedrock`.
+
 What these vocabularies have no name for is `llmlog.<name>`. A field that is not known is absent.
 
 **Fields of your own** keep their names in flat; one called as the first four of the table gets an underscore. In otel

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 __all__ = [
-    "ECS_VERSION", "FIELDS", "OTEL_EVENTS", "OTEL_SCHEMA", "SCHEMAS", "STANDARD_ATTRIBUTES", "Field", "attribute_name",
+    "ECS_VERSION", "FIELDS", "OTEL_EVENTS", "OTEL_PROVIDERS", "OTEL_SCHEMA", "SCHEMAS", "STANDARD_ATTRIBUTES", "Field",
+    "attribute_name",
 ]  # fmt: skip
 
 SCHEMAS = ("flat", "otel", "ecs")
@@ -20,6 +21,11 @@ OTEL_SCHEMA = "https://opentelemetry.io/schemas/gen-ai-dev/1.42.0-dev"
 """The version of OpenTelemetry's GenAI conventions whose names these are; it builds on the general ones of 1.44.0."""
 OTEL_EVENTS = {"llm.call": "gen_ai.client.inference.operation.details"}
 """Our kinds of records that the conventions have a name for."""
+OTEL_PROVIDERS = {
+    "azure": "azure.ai.openai", "bedrock": "aws.bedrock", "google": "gcp.gen_ai", "mistral": "mistral_ai",
+    "vertex_ai": "gcp.vertex_ai", "watsonx": "ibm.watsonx.ai", "xai": "x_ai",
+}  # fmt: skip
+"""Providers that the conventions call by another name; ECS takes its names from there."""
 ECS_VERSION = "9.5.0"
 """The version of the Elastic Common Schema whose names these are."""
 

@@ -18,7 +18,7 @@ import orjson
 from llmlog.formatters.contents import BASE, text, timestamp
 from llmlog.formatters.names import Taken
 from llmlog.plain import plain
-from llmlog.semconv import ECS_VERSION, FIELDS
+from llmlog.semconv import ECS_VERSION, FIELDS, OTEL_PROVIDERS
 
 __all__ = ["ECS", "TYPES"]
 
@@ -141,6 +141,10 @@ def _keyword(value: Any) -> Any:
     return None
 
 
+def _provider(value: Any) -> Any:
+    return OTEL_PROVIDERS.get(value, value) if type(value) is str else _keyword(value)
+
+
 def _text(value: Any) -> Any:
     return text(value) if type(value) in _SCALARS else None
 
@@ -220,6 +224,7 @@ _TABLE: dict[str, tuple[str, Any, Callable[[Any], Any]]] = {
         if name not in BASE  # an extra of such a name is somebody's own
     },
     "latency_ms": (FIELDS["latency_ms"].ecs, None, _nanoseconds),
+    "provider": (FIELDS["provider"].ecs, None, _provider),
 }
 """Our fields: the name in ECS, and what fits it."""
 _FITS: dict[str, Callable[[Any], Any]] = {

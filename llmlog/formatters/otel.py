@@ -19,14 +19,14 @@ from typing import Any
 
 from llmlog.formatters.contents import BASE, text, timestamp
 from llmlog.formatters.names import Taken
-from llmlog.semconv import FIELDS, OTEL_EVENTS, OTEL_SCHEMA
+from llmlog.semconv import FIELDS, OTEL_EVENTS, OTEL_PROVIDERS, OTEL_SCHEMA
 
 __all__ = ["OTel"]
 
 _Object = dict[str, Any]
 _ID = {"TraceId": re.compile("[0-9a-f]{32}"), "SpanId": re.compile("[0-9a-f]{16}")}
 _FINISH_REASONS, _STREAM = FIELDS["finish_reason"].otel, FIELDS["streamed"].otel
-_TTFT = FIELDS["ttft_ms"].otel
+_TTFT, _PROVIDER = FIELDS["ttft_ms"].otel, FIELDS["provider"].otel
 _SEVERITIES = {
     logging.NOTSET: 0, logging.DEBUG: 5, logging.INFO: 9, logging.WARNING: 13, logging.ERROR: 17, logging.CRITICAL: 21,
 }  # fmt: skip
@@ -143,6 +143,10 @@ def _of_resource(name: str) -> Callable[[Any, _Object, _Object], None]:
     return put
 
 
+def _provider(value: Any, made: _Object, attributes: _Object) -> None:
+    attributes[_PROVIDER] = OTEL_PROVIDERS.get(value, value) if type(value) is str else value
+
+
 def _streamed(value: Any, made: _Object, attributes: _Object) -> None:
     if value is not False:
         attributes[_STREAM] = value
@@ -166,6 +170,7 @@ _SPECIAL: dict[str, Callable[[Any, _Object, _Object], None]] = {
     "span_id": _id("span_id"),
     "service": _of_resource("service"),
     "env": _of_resource("env"),
+    "provider": _provider,
     "streamed": _streamed,
     "ttft_ms": _seconds,
     "finish_reason": _finish_reasons,

@@ -108,6 +108,8 @@ class LokiBackend:
         self._stored = StoredLines(transport, self.url, self._headers, self._label_fields)
         self._clock = clock
         self._ahead = 0  # nanoseconds of our clock before Loki's
+        taken = {*self._labels, *self._label_fields}  # the same name twice would be two in a query
+        self._kept_apart = {spelling: name for spelling, name in _KEPT_APART.items() if name not in taken}
         self._spellings = [(name, *_spellings(name)) for name in self._label_fields]
         self._seen: dict[str, set[str]] = {name: set() for name in self._label_fields}
 
@@ -214,7 +216,7 @@ class LokiBackend:
                 stream = open_ones[key] = Stream(self._labels_of(key), entry.stamp + _SPAN)
                 made.append(stream)
             value: list[Any] = [str(entry.stamp), entry.line.decode("utf-8", "replace")]
-            if metadata := _metadata(fields, entry.changed):
+            if metadata := _metadata(fields, self._kept_apart, entry.changed):
                 value.append(metadata)
             stream.entries.append(entry)
             stream.values.append(value)
@@ -286,7 +288,7 @@ def _fields(line: bytes) -> dict[str, Any]:
     return fields
 
 
-def _metadata(fields: dict[str, Any], changed: str) -> dict[str, str]:
+def _metadata(fields: dict[str, Any], kept_apart: Mapping[str, str], changed: str) -> dict[str, str]:
     made = {}
     if changed:
         how = changed.split()
@@ -295,7 +297,7 @@ def _metadata(fields: dict[str, Any], changed: str) -> dict[str, str]:
         if "now" in how:
             made["late"] = "true"
     for spelling, value in fields.items():
-        if (name := _KEPT_APART.get(spelling)) is not None and value is not None:
+        if (name := kept_apart.get(spelling)) is not None and value is not None:
             kind = type(value)
             if kind is not str:
                 value = repr(value) if kind is float or kind is int else orjson.dumps(value).decode()

@@ -9,17 +9,23 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from conftest import chunk, usage_chunk
+from delivering import delivered
+from typer.testing import CliRunner
 
 import llmlog
-from llmlog import settings
+from backends.real import Loki, OpenSearch
+from llmlog import cli, settings
 from llmlog.filters import ContextFilter
 from llmlog.formatters import JSONFormatter
-from llmlog.semconv import FIELDS
+from llmlog.handlers.backend import Backend, Entry
+from llmlog.handlers.elasticsearch import ElasticsearchBackend
+from llmlog.handlers.loki import LokiBackend
+from llmlog.handlers.transport import HTTPTransport
 from llmlog.testing import FakeClock, capture
 
 MINUTES = 50
@@ -130,32 +136,37 @@ def calls_of(lines: Iterable[Line]) -> list[Line]:
     return [line for line in lines if line.fields.get("event") == "llm.call"]
 
 
-# In Loki
+# Into a backend
 
 
-def as_a_handler(lines: Iterable[Line]) -> list[dict[str, Any]]:
-    """Streams with level, service and env as labels; ids and figures as structured metadata."""
-    streams: dict[tuple[str, ...], list[Any]] = {}
-    for line in lines:
-        found = {name: line.fields[name] for name, field in FIELDS.items() if name in line.fields}
-        metadata = {
-            name: value if isinstance(value, str) else json.dumps(value)
-            for name, value in found.items()
-            if FIELDS[name].loki == "metadata" or FIELDS[name].type in ("int", "float")
-        }
-        labels = tuple(str(found[name]) for name in ("level", "service", "env"))
-        streams.setdefault(labels, []).append([str(line.stamp), line.text, metadata])
-    names = ("level", "service", "env")
-    return [{"stream": dict(zip(names, labels, strict=True)), "values": values} for labels, values in streams.items()]
+def by_handler(loki: Loki, lines: Sequence[Line]) -> None:
+    """As LokiHandler sends them: level, service and env as labels, ids and figures as structured metadata."""
+    backend = LokiBackend(loki.url, HTTPTransport(), label_fields=("level", "service", "env"))
+    _sent(backend, lines)
 
 
-def as_an_agent(lines: Iterable[Line]) -> list[dict[str, Any]]:
-    """Streams with labels of the agent's, and everything else in the line."""
+def by_agent(loki: Loki, lines: Sequence[Line]) -> None:
+    """As an agent does: labels of its own, and everything else in the line."""
     streams: dict[tuple[str, ...], list[Any]] = {}
     for line in lines:
         key = (str(line.fields["service"]), str(line.fields["env"]))
         streams.setdefault(key, []).append([str(line.stamp), line.text])
-    return [
+    status, answer = loki.push(
         {"stream": {"job": "llmlog", "filename": "llm.jsonl", "service": service, "env": env}, "values": values}
         for (service, env), values in streams.items()
-    ]
+    )
+    assert status == 204, answer
+
+
+def into_opensearch(opensearch: OpenSearch, index: str, lines: Sequence[Line]) -> None:
+    """As ElasticsearchHandler sends them, into the data stream that `llmlog setup elasticsearch` has prepared."""
+    setup = ["setup", "elasticsearch", "--install", "--url", opensearch.url, "--index", index]
+    done = CliRunner().invoke(cli.app, setup)
+    assert done.exit_code == 0, done.stderr
+    _sent(ElasticsearchBackend(opensearch.url, HTTPTransport(), index=index), lines)
+
+
+def _sent(backend: Backend, lines: Sequence[Line]) -> None:
+    entries = [Entry(line.stamp, line.text.encode(), f"corpus:{i}") for i, line in enumerate(lines)]
+    assert delivered(backend, entries) == []
+    backend.close()

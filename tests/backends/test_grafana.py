@@ -19,7 +19,7 @@ import pytest
 
 import llmlog
 from backends.conftest import needed
-from backends.corpus import Line, as_a_handler, as_an_agent, call, calls_of, corpus, write
+from backends.corpus import Line, by_agent, by_handler, call, calls_of, corpus, write
 from backends.figures import FAILED, LEFT, Lines, Series, alike, by, number, only, quantile, share, top, total
 from backends.real import Loki, until
 from llmlog import settings
@@ -57,15 +57,14 @@ FIGURES: dict[str, list[Callable[[Lines], Series]]] = {
 LOGS = {"Failed calls", "One request"}
 
 
-@pytest.fixture(scope="module", params=[as_a_handler, as_an_agent])
+@pytest.fixture(scope="module", params=[by_handler, by_agent])
 def stored(request: pytest.FixtureRequest, loki: Loki) -> list[Line]:
     """Records that are in Loki, in both layouts; those of another service and another environment are there, too."""
     lines = corpus()
     service = lines[0].fields["service"]
     others = [*corpus(calls=20, seed=1), *corpus(service=service, env="staging", calls=20, seed=2)]
     for some in (lines, others):
-        status, answer = loki.push(request.param(some))
-        assert status == 204, answer
+        request.param(loki, some)
     return lines
 
 
@@ -199,7 +198,7 @@ class TestDashboard:
                 own = {"user_id": f"u-{i}", "call_id": f"c-{i}", "request_id": f"r-{i}"}
                 fields = {**shared, **own, "latency_ms": float(i), "cost_usd": i / 100}
                 lines.append(Line(int((now - 600 + i / 10) * 1e6) * 1000, json.dumps(fields), fields))
-            assert loki.push(as_a_handler(lines))[0] == 204
+            by_handler(loki, lines)
             for title, slower_than in (("Slowest calls", "0" if limit else "2800"), ("Cost by user", "0")):
                 (target,) = PANELS[title]["targets"]
                 (figure,) = FIGURES[title]
@@ -262,8 +261,8 @@ class TestAlerts:
         for alert, (minutes, endings, slow) in TROUBLES.items():
             llmlog.configure(prices=DEAR if alert == "LLMCostHigh" else None)
             pushed += calls_at(f"with-{alert}", minutes, *endings, slow=slow)
-        for layout in (as_a_handler, as_an_agent):
-            assert ruler.push(layout(sorted(pushed, key=lambda line: line.stamp)))[0] == 204
+        for way in (by_handler, by_agent):
+            way(ruler, sorted(pushed, key=lambda line: line.stamp))
         wanted = {alert: {f"with-{alert}"} for alert in TROUBLES}
         until(lambda: ruler.firing() == wanted, "every alert fires for its service", seconds=30)
 

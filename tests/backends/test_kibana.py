@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from backends.corpus import Line, calls_of, corpus
+from backends.corpus import Line, calls_of, corpus, into_opensearch
 from backends.figures import FAILED, LEFT, Series, alike, by, known, number, only, share, total
 from backends.real import OpenSearch
 from llmlog.semconv import FIELDS
@@ -64,18 +64,11 @@ def lines() -> list[Line]:
 
 @pytest.fixture(scope="module")
 def index(opensearch: OpenSearch, lines: list[Line]) -> Iterator[str]:
-    """An index that has them, as ElasticsearchHandler stores them, mapped as the table of fields says."""
-    name = f"logs-llmlog-{uuid.uuid4().hex[:12]}"
-    mapped = {field: {"type": one.elasticsearch} for field, one in FIELDS.items() if field != "timestamp"}
-    properties = {**mapped, "@timestamp": {"type": "date"}, "kind": {"type": "keyword"}}
-    opensearch.ask(name, {"mappings": {"properties": properties, "dynamic": False}}, method="PUT")
-    documents = []
-    for line in lines:
-        fields = dict(line.fields)
-        documents.append((fields.get("record_id"), {"@timestamp": fields.pop("timestamp"), **fields}))
-    opensearch.bulk(name, documents)
+    """The data stream that has them."""
+    name = f"logs-llmlog.{uuid.uuid4().hex[:12]}-default"
+    into_opensearch(opensearch, name, lines)
     yield name
-    opensearch.ask(name, method="DELETE")
+    opensearch.ask(f"_data_stream/{name}", method="DELETE")
 
 
 def query_of(saved: dict[str, Any]) -> dict[str, Any]:

@@ -136,6 +136,18 @@ def test_what_the_conventions_leave_out_is_left_out() -> None:
     assert attributes(streamed=True) == {"gen_ai.request.stream": True}
 
 
+@pytest.mark.parametrize(
+    ("provider", "name"),
+    [("openai", "openai"), ("bedrock", "aws.bedrock"), ("azure", "azure.ai.openai"), ("vertex_ai", "gcp.vertex_ai"),
+     ("my gateway", "my gateway"), (["a"], ["a"])],
+)  # fmt: skip
+@pytest.mark.parametrize("schema", ["otel", "ecs"])
+def test_providers_have_the_conventions_names(schema: str, provider: Any, name: Any) -> None:
+    """The conventions list their names, and one of the list has to be used; what is not there keeps its own."""
+    made = json.loads(JSONFormatter(schema=schema).format(record(provider=provider)))
+    assert made.get("Attributes", made)["gen_ai.provider.name"] == name
+
+
 def test_the_trace_is_at_the_top() -> None:
     """Ids of the right form; others are attributes, so that no reader fails over them."""
     trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

@@ -167,8 +167,8 @@ def test_options_without_a_meaning(options: dict[str, Any], error: type[Exceptio
 )
 def test_fields_that_may_be_labels(name: str) -> None:
     """What has few values, the user's own too."""
-    [stream] = pushes(entry(NOW, **{name: "x"}), label_fields=(name,))
-    assert stream["stream"] == {name: "x"}
+    [stream] = pushes(one := entry(NOW, **{name: "x"}), label_fields=(name,))
+    assert stream == {"stream": {name: "x"}, "values": [[str(NOW), one.line.decode()]]}  # and not in the metadata, too
 
 
 # What Loki answers ---------------------------------------------------------------------------------
