@@ -372,9 +372,11 @@ class Soak:
         process = self._program("deliver", said=said)
         try:
             code = process.wait(DELIVER + 60)
-        except subprocess.TimeoutExpired:
+        except BaseException as error:
             process.kill()
             code = process.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
         assert process.stdin is not None
         process.stdin.close()
         self._listen(said)
@@ -488,6 +490,9 @@ def main() -> int:
     parser.add_argument("--life", type=float, default=12.0, help="seconds that a writer lives, on the average")
     parser.add_argument("--share", type=float, default=0.25, help="of the requests that something happens to")
     options = vars(parser.parse_args())
+    for server in (Loki, OpenSearch):
+        if not server.installed.exists():
+            parser.error(f"{server.__name__} is not installed ({server.installed.name}): make backends")
     with tempfile.TemporaryDirectory(prefix="llmlog-soak-") as made:
         holds = Soak(pathlib.Path(made), **options).run()
     return 0 if holds else 1

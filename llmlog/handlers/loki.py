@@ -139,20 +139,23 @@ class LokiBackend:
     def _settled(self, stream: Stream) -> Outcome:
         """The outcome of one push, and of another one for those that the first did not name, and so on."""
         found: list[tuple[Entry, str]] = []
-        while stream.entries:
-            stream, outcome = self._stored.missing(stream, in_doubt=bool(found))
-            named: list[tuple[Entry, str]] = []
-            if outcome is None and stream.entries:
+        named: list[tuple[Entry, str]] = []
+        while True:
+            # After a refusal as well: the good lines are stored, and which they are its words do not say for certain.
+            stream, outcome = self._stored.missing(stream, in_doubt=bool(named))
+            if outcome is None:
+                missing = {entry.key for entry in stream.entries}
+                found += [(entry, reason) for entry, reason in named if entry.key in missing]
+                stream = stream.without({entry.key for entry, _ in named})
+                if not stream.entries:
+                    return Outcome(refused=found)
+                # Of others there was another kind of error, which it did not tell: those go out again.
                 named, outcome = self._push(stream)
             if outcome is not None:
                 if not found:
                     return outcome
                 left = stream.entries if outcome.split or outcome.denied else outcome.again
                 return Outcome(again=left, refused=[*found, *outcome.refused], pause=outcome.pause)
-            # The others are stored, unless there was another kind of error, which it did not tell: those go out again.
-            found += named
-            stream = stream.without({entry.key for entry, _ in named})
-        return Outcome(refused=found)
 
     def _push(self, stream: Stream) -> tuple[list[tuple[Entry, str]], Outcome | None]:
         """Those that were refused by name, or else the outcome of all."""
