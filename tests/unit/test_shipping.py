@@ -435,3 +435,18 @@ def test_a_record_that_comes_while_nothing_is_found(line: Line, monkeypatch: pyt
     monkeypatch.setattr(line.spool, "wake_when", meanwhile)
     assert line.run() is None
     assert line.arrived == [0]
+
+
+@pytest.mark.parametrize("fault", [OSError("no answer"), Outcome(split="413")])
+def test_what_is_sent_again_may_be_stored(line: Line, fault: Any) -> None:
+    """Whatever was heard of the first sending, or not heard; the backend is told so, and mended forms say so too."""
+    line.backend.answers.extend([fault, lambda entries: Outcome(refused=[(entries[0], "no")])])
+    line.backend._mends = lambda entry, reason: Entry(entry.stamp, b'{"n": 7}', entry.key, "mended")
+    line.log(2)
+    line.run()
+    line.clock.advance(60.0)
+    assert line.run() is None
+    first, *later = line.backend.sent
+    assert [one.again for one in first] == [False, False]
+    assert all(one.again for part in later for one in part)
+    assert any(one.changed for part in later for one in part)
