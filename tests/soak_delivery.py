@@ -367,7 +367,7 @@ class Soak:
 
     def _deliver(self) -> None:
         for proxy in self._proxies.values():
-            proxy.share /= 4
+            proxy.share /= 2
         said = self._folder / "stderr-deliver"
         process = self._program("deliver", said=said)
         try:
