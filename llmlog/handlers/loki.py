@@ -97,7 +97,9 @@ class LokiBackend:
             if not tenant or not tenant.isascii() or not tenant.isprintable():
                 raise UsageValueError(f"tenant is printable ASCII text, got {shown(tenant)}")
             self._headers["X-Scope-OrgID"] = tenant
-        self.destination = f"{self.url} tenant={tenant or ''}"
+        # With the labels: what one service has left is not another's to send, under the labels of its own.
+        told = [f" {name}={value!r}" for name, value in sorted(self._labels.items())]
+        self.destination = "".join([self.url, "" if tenant is None else f" tenant {tenant!r}", *told])
         self._transport = transport
         self._clock = clock
         taken = {*self._labels, *self._label_fields}  # the same name twice would be two in a query
