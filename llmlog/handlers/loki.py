@@ -151,6 +151,8 @@ class LokiBackend:
         entries = stream.entries
         body = orjson.dumps({"streams": [{"stream": stream.labels, "values": stream.values}]})
         answer = self._transport.request("POST", self.url, body, self._headers)
+        if answer.status == 200 and answer.body.lstrip()[:1] == b"<":  # a web page: somebody else's address
+            return [], Outcome(denied=answer.words)
         if answer.status in (200, 204):
             return [], Outcome()
         if (outcome := met_alike(answer, entries)) is not None:

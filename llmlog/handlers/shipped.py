@@ -115,7 +115,7 @@ class SpooledHandler(logging.Handler):
         except Exception:
             self.handleError(record)
             return
-        self.spool.append(line, record.created, wait=not is_reporting())
+        self.spool.append(line, record.created, always=is_reporting())
         self._shipper.ready()
 
     def _line(self, record: logging.LogRecord) -> bytes:

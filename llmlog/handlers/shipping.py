@@ -47,7 +47,7 @@ def is_shipping() -> bool:
 
 
 def is_reporting() -> bool:
-    """Whether this thread is logging what became of records: it must not wait for room that it makes itself."""
+    """Whether this thread is logging what became of records: it makes room itself, and its record finds some."""
     return getattr(_here, "reporting", False)
 
 
@@ -210,8 +210,8 @@ class Shipper:
         if outcome.denied:
             notice(
                 f"denied by {self._backend.name} {self._backend.destination}",
-                f"{self._backend.name} at {self._backend.destination} refuses the credentials ({outcome.denied}); "
-                "records are kept in the spool until it takes them",
+                f"{self._backend.name} at {self._backend.destination} refuses all records ({outcome.denied}); look at "
+                f"address, credentials and index: until it takes them they are kept in {self._spool.folder}",
             )
             self._parts.appendleft(part)
             self._failed(now, outcome.pause, denied=True)

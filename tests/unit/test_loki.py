@@ -325,6 +325,13 @@ def test_try_again(status: int) -> None:
     assert list(outcome.again) == batch
 
 
+def test_a_page_is_no_answer_of_lokis() -> None:
+    """A web server may answer 200 to anything: it has stored nothing."""
+    outcome = backend((200, "\n<!doctype html><title>Welcome</title>"))[0].send([entry(NOW)])
+    assert "Welcome" in outcome.denied
+    assert backend((200, ""))[0].send([entry(NOW)]) == Outcome(again=[], refused=[])
+
+
 def test_no_answer_in_the_middle() -> None:
     """After a partial success the rest is sent again; where that meets an outage, nothing is settled too early."""
     long = entry(NOW, message="x" * 300_000)

@@ -259,7 +259,9 @@ def test_refused_credentials(line: Line, capfd: pytest.CaptureFixture[str]) -> N
     for _ in range(3):
         assert line.run() == 60.0
         line.clock.advance(60.0)
-    assert capfd.readouterr().err.count("401 who are you") == 1
+    told = capfd.readouterr().err
+    assert told.count("401 who are you") == 1
+    assert f"kept in {line.folder}" in told
     assert line.run() is None
     assert line.arrived == [0, 1]
 
