@@ -218,7 +218,7 @@ def test_kill_9(place: Place) -> None:
     """Four writers on one spool are killed in the middle of everything, again and again, and answers are lost."""
     program = """
 Store.lies = 0.2
-handler(batch_records=50, max_bytes=1 << 20)
+handler(batch_records=50).spool._segment_bytes = 32 * 1024  # many; and a bound that nobody reaches, however slow it is
 for n in range(10**9):
     say(n)
 """
