@@ -1,9 +1,10 @@
 """What delivery costs: the caller's time, the rate into a sink that only acknowledges, an outage of a million records.
 
-python benchmarks/delivery.py [--records 300000] [--outage 1000000] [--peers 2000]
+python benchmarks/delivery.py [--records 300000] [--outage 1000000] [--peers 2000] [--loki 200000]
 
 python-logging-loki and OpenTelemetry's batch processor run beside it where they are installed. The sink is another
-process; it says which records it has, so a record that is missing or there twice is seen beside the speed.
+process; it says which records it has, so a record that is missing or there twice is seen beside the speed. At the end
+a real Loki takes them, where `make backends` has installed one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import importlib.util
 import json
 import logging
 import os
+import pathlib
 import re
 import resource
 import socket
@@ -331,6 +333,32 @@ def outage(url: str, port: int, folder: str, count: int) -> None:
     handler.close()
 
 
+def into_loki(folder: str, count: int) -> None:
+    """The same records into a real Loki on this machine, whose processors both of them share."""
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests"))
+    from backends.real import Loki
+
+    from llmlog.handlers.loki import LokiHandler
+
+    if not Loki.installed.exists():
+        print("\nNo real Loki here: make backends")
+        return
+    limits = {"ingestion_rate_mb": 1000, "ingestion_burst_size_mb": 1000, "per_stream_rate_limit": "1GB",
+              "per_stream_rate_limit_burst": "1GB"}  # fmt: skip
+    with Loki(pathlib.Path(folder, "loki"), limits=limits) as loki:
+        handler = LokiHandler(loki.url, labels={"service": "benchmark"}, spool=folder)
+        attach(handler)
+        begun = time.perf_counter()
+        for number in range(count):
+            log.info("record-%d answered in %d ms", number, 1203, extra=EXTRAS)
+        done = handler.flush(300)
+        took = time.perf_counter() - begun
+        [total] = loki.query('sum(count_over_time({service="benchmark"}[1h]))', time.time() + 5)
+        print(f"\nInto a real Loki: {count / took:,.0f} records/s; of {count:,} it has {int(total['value'][1]):,}, "
+              f"all of them acknowledged: {done}")  # fmt: skip
+        handler.close()
+
+
 def main() -> None:
     if sys.argv[1:] == ["sink"]:
         Sink().run()
@@ -339,6 +367,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=300_000)
     parser.add_argument("--outage", type=int, default=1_000_000)
     parser.add_argument("--peers", type=int, default=2_000, help="records for those that send one by one")
+    parser.add_argument("--loki", type=int, default=200_000, help="records for a real Loki (make backends)")
     options = parser.parse_args()
     sink = subprocess.Popen([sys.executable, __file__, "sink"], stdout=subprocess.PIPE, text=True)
     try:
@@ -350,6 +379,7 @@ def main() -> None:
             caller(url, folder, 50_000)
             sustained(url, port, folder, options.records, options.peers)
             outage(url, port, folder, options.outage)
+            into_loki(folder, options.loki)
     finally:
         sink.kill()
         sink.wait()

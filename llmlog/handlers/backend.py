@@ -35,7 +35,8 @@ class Outcome:
     split: str = ""
     """The batch was refused as a whole, with the backend's own words: its halves are sent, down to the one at fault."""
     denied: str = ""
-    """The credentials were refused, with the backend's own words: nothing of the batch was taken; said once."""
+    """Nothing is taken from us, for the credentials, the address or the index, with the backend's own words: said once,
+    and tried again at long intervals."""
     pause: float | None = None
     """Seconds that the backend asked to be left alone for."""
 

@@ -23,6 +23,7 @@ __all__ = ["ElasticsearchBackend", "ElasticsearchHandler", "checked_index"]
 _QUERY = "filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
 _HEADERS = {"Content-Type": "application/x-ndjson"}
 _LONGEST_TEXT = 30_000  # bytes of a whole line where a term was too long: Lucene takes 32,766 of one
+_LONGEST_LINE = 256 * 1024  # of a record that was too large
 _REST = 30.0
 _MINUTE = 60_000_000_000
 
@@ -99,7 +100,7 @@ class ElasticsearchBackend:
     def mended(self, entry: Entry, reason: str) -> Entry | None:
         """Without the field that is at odds with the mapping, then without all that are not llmlog's; or cut."""
         if "immense term" in reason or reason.startswith("413"):
-            longest = _LONGEST_TEXT if "immense term" in reason else len(entry.line) // 2
+            longest = _LONGEST_TEXT if "immense term" in reason else min(_LONGEST_LINE, len(entry.line) // 2)
             line = shortened(entry.line, longest) if len(entry.line) > longest else None
             return None if line is None else Entry(entry.stamp, line, entry.key, "cut")
         if "moved all" in entry.changed:
@@ -266,7 +267,7 @@ def _read(answer: Answer, entries: Sequence[Entry]) -> Outcome:
             continue
         if status == 429 or status >= 500:
             again.append(entry)
-        elif status in (401, 403, 404):  # what it may write, or where: not the record's fault
+        elif status in (401, 403, 404) or _OF_THE_INDEX.match(_reason(state)):  # not the record's fault
             denied = denied or _reason(state)
             again.append(entry)
         else:
@@ -274,6 +275,13 @@ def _read(answer: Answer, entries: Sequence[Entry]) -> Outcome:
     if denied and len(again) == len(entries):
         return Outcome(denied=denied)
     return Outcome(again=again, refused=refused)
+
+
+_OF_THE_INDEX = re.compile(
+    r"index_closed_exception|invalid_index_name_exception|validation_exception: .*this action would add"
+    r"|illegal_argument_exception: (no write index is defined|pipeline with id \[[^]]*\] does not exist)"
+)
+"""How a 400 begins where no record would be taken: the index is closed, or cannot be made (too many shards), ..."""
 
 
 def _reason(state: dict[str, Any]) -> str:

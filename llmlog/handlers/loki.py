@@ -103,7 +103,9 @@ class LokiBackend:
             if not tenant or not tenant.isascii() or not tenant.isprintable():
                 raise UsageValueError(f"tenant is printable ASCII text, got {shown(tenant)}")
             self._headers["X-Scope-OrgID"] = tenant
-        self.destination = f"{self.url} tenant={tenant or ''}"
+        # With the labels: what one service has left is not another's to send, under the labels of its own.
+        told = [f" {name}={value!r}" for name, value in sorted(self._labels.items())]
+        self.destination = "".join([self.url, "" if tenant is None else f" tenant {tenant!r}", *told])
         self._transport = transport
         self._stored = StoredLines(transport, self.url, self._headers, self._label_fields)
         self._clock = clock
@@ -162,6 +164,8 @@ class LokiBackend:
         entries = stream.entries
         body = orjson.dumps({"streams": [{"stream": stream.labels, "values": stream.values}]})
         answer = self._transport.request("POST", self.url, body, self._headers)
+        if answer.status == 200 and answer.body.lstrip()[:1] == b"<":  # a web page: somebody else's address
+            return [], Outcome(denied=answer.words)
         if answer.status in (200, 204):
             return [], Outcome()
         if (outcome := met_alike(answer, entries)) is not None:

@@ -65,7 +65,9 @@ class OTLPHandler(SpooledHandler):
             endpoint, headers=headers, timeout=timeout, ca_certs=ca_certs, client_cert=client_cert
         )  # fmt: skip
         super().__init__(backend, spool=spool, **spooled)
-        self.setFormatter(JSONFormatter(schema="otel", constants={"service": service, "env": env}))
+        # As of now, and in the record: it may be another process, with another environment, that sends it.
+        resource = {**_resource_of_the_environment(), "service": service, "env": env}
+        self.setFormatter(JSONFormatter(schema="otel", constants=resource))
 
 
 class OTLPBackend:
@@ -334,6 +336,12 @@ def _endpoint_of_the_environment() -> str:
         return logs
     base = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or "http://localhost:4318"
     return base.rstrip("/") + _PATH
+
+
+def _resource_of_the_environment() -> dict[str, Any]:
+    from opentelemetry.sdk.resources import OTELResourceDetector
+
+    return dict(OTELResourceDetector().detect().attributes)
 
 
 def _headers(given: Any) -> dict[str, str] | None:

@@ -115,7 +115,7 @@ class SpooledHandler(logging.Handler):
         except Exception:
             self.handleError(record)
             return
-        self.spool.append(line, record.created, wait=not is_reporting())
+        self.spool.append(line, record.created, always=is_reporting())
         self._shipper.ready()
 
     def _line(self, record: logging.LogRecord) -> bytes:
@@ -150,6 +150,8 @@ class SpooledHandler(logging.Handler):
             records.deliverers.discard(self)
             if not self._shipper.is_out:
                 self._shipper.flush(_AT_CLOSE, patient=False)
+            if self._shipper.is_out:
+                self._shipper.tell_outage()
             self._shipper.stop(_AT_CLOSE)
             self.spool.close()
             if untold := self._shipper.untold():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import sys
 import threading
 import time
 import weakref
@@ -34,6 +35,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _DENIED_PAUSE = 60.0
 _LONGEST_ASKED = 3600.0
 _REPORT_EVERY = 60.0
+_TOLD_AFTER = 60.0  # seconds of an outage: a wrong address is told, a restart of the backend is not
 _MENDINGS = 4  # of one entry, then it is put aside whatever the backend says
 
 _here = threading.local()
@@ -45,7 +47,7 @@ def is_shipping() -> bool:
 
 
 def is_reporting() -> bool:
-    """Whether this thread is logging what became of records: it must not wait for room that it makes itself."""
+    """Whether this thread is logging what became of records: it makes room itself, and its record finds some."""
     return getattr(_here, "reporting", False)
 
 
@@ -210,8 +212,8 @@ class Shipper:
         if outcome.denied:
             notice(
                 f"denied by {self._backend.name} {self._backend.destination}",
-                f"{self._backend.name} at {self._backend.destination} refuses the credentials ({outcome.denied}); "
-                "records are kept in the spool until it takes them",
+                f"{self._backend.name} at {self._backend.destination} refuses all records ({outcome.denied}); look at "
+                f"address, credentials and index: until it takes them they are kept in {self._spool.folder}",
             )
             self._parts.appendleft(part)
             self._failed(now, outcome.pause, denied=True)
@@ -313,6 +315,8 @@ class Shipper:
         self.failures += 1
         if self._failed_at is None:
             self._failed_at = now
+        if not denied and now - self._failed_at >= _TOLD_AFTER:
+            self.tell_outage(sys.exception())
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(self._attempts, 16))
         self._attempts += 1
         self._asked_to_wait = False
@@ -321,6 +325,12 @@ class Shipper:
         self._asked(now, pause)
         with self._changed:
             self._changed.notify_all()
+
+    def tell_outage(self, error: BaseException | None = None) -> None:
+        """Say on stderr, once, that the backend takes nothing, and where the records are till it does."""
+        backend = f"{self._backend.name} at {self._backend.destination}"
+        reason = "" if error is None else f" ({type(error).__name__}: {error})"
+        notice(f"no answer of {backend}", f"{backend} takes no records{reason}; they are kept in {self._spool.folder}")
 
     def _asked(self, now: float, pause: float | None) -> None:
         if pause is not None and pause > 0:

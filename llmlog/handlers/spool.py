@@ -118,20 +118,20 @@ class Spool:
 
     # What the caller's thread does
 
-    def append(self, line: bytes, created: float, *, wait: bool = True) -> bool:
+    def append(self, line: bytes, created: float, *, always: bool = False) -> bool:
         """Keep `line`, one JSON object: True, or False where it was dropped and counted. Raises nothing.
 
-        `wait`: whether this thread may be made to wait by `full="block"`.
+        `always`: the bound gives way, and nobody waits: for the record that tells what was dropped, by who makes room.
         """
         with self._lock:
             if self._writing:  # a signal handler, in the middle of the append below: that one takes it along
                 self._nested.append((line, created))
                 return True
-            if self._full == "block" and wait:
+            if self._full == "block" and not always:
                 self._wait_for_room(len(line) + _AROUND)
             self._writing = True
             try:
-                done = self._put(line, created)
+                done = self._put(line, created, always)
                 while self._nested:
                     self._put(*self._nested.popleft())
             except OSError as error:
@@ -141,7 +141,7 @@ class Spool:
                 self._writing = False
         return done
 
-    def _put(self, line: bytes, created: float) -> bool:
+    def _put(self, line: bytes, created: float, always: bool = False) -> bool:
         active = self._active
         if active is None or active.size >= self._segment_bytes:
             active = self._next_segment()
@@ -152,7 +152,7 @@ class Spool:
         if not active.sound:
             active.resync()
         nbytes = len(line) + _AROUND
-        if self._used + nbytes > self._look_at and not self._has_room(nbytes):
+        if self._used + nbytes > self._look_at and not always and not self._has_room(nbytes):
             if self._full != "drop_oldest":
                 self.dropped += 1
                 return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import time
 import zlib
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,10 @@ _MAX_ANSWER = 64 * 2**20
 _MAX_WORDS = 1_000
 _MAX_PAUSE = 300.0
 _WORTH_COMPRESSING = 256
-_DENIED = frozenset({401, 403, 404, 405, 407})
+_OF_THE_CONTENT = frozenset({400, 409, 413, 422})
+_WANTS_TLS = re.compile(  # Go's words, and nginx'; from the start, since a record's own may follow
+    r"400: (Client sent an HTTP request to an HTTPS server|<html>\s*<head><title>400 The plain HTTP request was sent)"
+)
 
 
 class Answer(NamedTuple):
@@ -233,8 +237,8 @@ def met_alike(answer: Answer, entries: Sequence[Entry]) -> Outcome | None:
     status = answer.status
     if status in (408, 425, 429) or status >= 500:
         return Outcome(again=entries, pause=answer.pause)
-    if status in _DENIED or 300 <= status < 400:  # the address, too, is the configuration's fault, not a record's
-        return Outcome(denied=answer.words)
+    if 300 <= status < 500 and (status not in _OF_THE_CONTENT or _WANTS_TLS.match(answer.words)):
+        return Outcome(denied=answer.words)  # credentials, address, quota: the configuration's fault, not a record's
     if status == 413:
         return refused_as_a_whole(entries, answer.words)
     return None

@@ -131,14 +131,31 @@ def test_nothing_is_stored_of_nothing(opensearch: OpenSearch, index: str) -> Non
     assert "strict_dynamic_mapping_exception" in reason
 
 
-def test_a_closed_index_is_no_fault_of_a_record(opensearch: OpenSearch, index: str) -> None:
-    """An index that takes no writes: nothing is put aside, all is tried again later."""
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_closed_index_is_no_fault_of_a_record(opensearch: OpenSearch, index: str, closed: bool) -> None:
+    """An index that takes no writes, or is closed: nothing is put aside, all is tried again later."""
     assert delivered(backend(opensearch, index), [entry()]) == []
-    opensearch.ask(f"{index}/_settings", {"index.blocks.write": True}, method="PUT")
+    if closed:
+        opensearch.ask(f"{index}/_close", method="POST")
+    else:
+        opensearch.ask(f"{index}/_settings", {"index.blocks.write": True}, method="PUT")
     batch = [entry(), entry()]
     outcome = backend(opensearch, index).send(batch)
     assert outcome.refused == ()
     assert outcome.denied or list(outcome.again) == batch
+
+
+def test_an_index_that_cannot_be_made_is_no_fault_of_a_record(opensearch: OpenSearch, index: str) -> None:
+    """A cluster that has all the shards it may have, which it says by a 400."""
+    assert delivered(backend(opensearch, index), [entry()]) == []
+    limit = {"persistent": {"cluster.max_shards_per_node": 1}}
+    opensearch.ask("_cluster/settings", limit, method="PUT")
+    try:
+        outcome = backend(opensearch, f"{index}-other").send([entry()])
+    finally:
+        opensearch.ask("_cluster/settings", {"persistent": {"cluster.max_shards_per_node": None}}, method="PUT")
+    assert "shards" in outcome.denied
+    assert outcome.refused == ()
 
 
 def test_a_node_that_is_down(opensearch: OpenSearch, index: str) -> None:

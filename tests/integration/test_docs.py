@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import logging.config
 import pathlib
 import re
 import shlex
@@ -18,7 +20,8 @@ from typer.testing import CliRunner, Result
 import llmlog
 from llmlog import cli
 
-FIGURES = pathlib.Path(__file__).resolve().parents[2] / "docs" / "figures.md"
+DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
+FIGURES = DOCS / "figures.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -108,3 +111,28 @@ def test_reconcile(folder: pathlib.Path) -> None:
     log = [call("3", provider="mistral", model="mistral-large-latest", response_model="mistral-large-2411"), call("4")]
     (folder / "app.jsonl").write_text("".join(json.dumps(one) + "\n" for one in log))
     assert (run(other).exit_code, run(other).stdout) == (0, "")
+
+
+def test_delivery(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's configuration is one that logging takes; none of its servers is asked."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    text = (DOCS / "delivery.md").read_text().replace("/var/spool/llmlog", str(tmp_path / "spool"))
+    [(language, code)] = BLOCK.findall(text)
+    assert language == "python"
+    try:
+        exec(compile(code, "delivery.md", "exec"), {"logging": logging, "llmlog": llmlog})
+        made = [type(one).__name__ for one in root.handlers if one not in before]
+        assert made == ["LokiHandler", "ElasticsearchHandler"]
+    finally:
+        for handler in root.handlers[:]:
+            if handler not in before:
+                handler.close()
+        root.handlers[:], root.level = before, level
+
+
+def test_links_of_the_pages() -> None:
+    """They lead somewhere."""
+    for page in DOCS.glob("*.md"):
+        for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
+            assert "://" in link or (DOCS / link).exists(), (page.name, link)

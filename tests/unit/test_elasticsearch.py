@@ -156,6 +156,32 @@ def test_what_the_index_does_not_take_is_no_fault_of_a_record(status: int) -> No
     assert (list(outcome.again), outcome.refused, outcome.denied) == (batch[1:], [], "")
 
 
+@pytest.mark.parametrize(
+    ("type", "reason"),
+    [
+        ("index_closed_exception", "closed"),
+        ("invalid_index_name_exception", "Invalid index name [Logs]"),
+        ("validation_exception", "Validation Failed: 1: this action would add [2] shards, but this cluster has"),
+        ("illegal_argument_exception", "no write index is defined for alias [logs]"),
+        ("illegal_argument_exception", "pipeline with id [logs] does not exist"),
+    ],
+)
+def test_an_index_that_takes_nothing_is_no_fault_of_a_record(type: str, reason: str) -> None:
+    """Although it is a 400: the records stay, and it is told."""
+    batch = [entry(NOW), entry(NOW + 1)]
+    outcome = backend(answer(400, 400, type=type, reason=reason))[0].send(batch)
+    assert (outcome.denied, outcome.refused) == (f"{type}: {reason}", ())
+
+
+def test_a_records_own_words_do_not_stop_the_others() -> None:
+    """A server shows the value that it refuses; a value that sounds like an error of the index is a value."""
+    batch = [entry(NOW)]
+    for words in ("index_closed_exception", "validation_exception: this action would add"):
+        reason = f"failed to parse field [a]. Preview of field's value: '{words}'"
+        outcome = backend(answer(400, reason=reason))[0].send(batch)
+        assert (outcome.denied, [one for one, _ in outcome.refused]) == ("", batch)
+
+
 @pytest.mark.parametrize("body", ["", "<html>", "[]", '{"errors":true}', '{"errors":true,"items":[]}',
                                   '{"errors":true,"items":[{}]}', '{"errors":true,"items":[{"create":5}]}',
                                   '{"errors":true,"items":[{"create":{}}]}'])  # fmt: skip
@@ -233,6 +259,9 @@ def test_texts_are_cut_where_they_are_too_long() -> None:
         assert len(mended.line) <= most
         assert (document["cost_usd"], document["truncated"]) == (0.5, True)
     assert elastic.mended(entry(NOW), "illegal_argument_exception: immense term") is None
+    huge = elastic.mended(entry(NOW, prompt="x" * 20_000_000), "413: request entity too large")
+    assert huge is not None
+    assert len(huge.line) <= 256 * 1024  # at once: a record is mended four times at the most
 
 
 # Several nodes -------------------------------------------------------------------------------------

@@ -325,6 +325,13 @@ def test_try_again(status: int) -> None:
     assert list(outcome.again) == batch
 
 
+def test_a_page_is_no_answer_of_lokis() -> None:
+    """A web server may answer 200 to anything: it has stored nothing."""
+    outcome = backend((200, "\n<!doctype html><title>Welcome</title>"))[0].send([entry(NOW)])
+    assert "Welcome" in outcome.denied
+    assert backend((200, ""))[0].send([entry(NOW)]) == Outcome(again=[], refused=[])
+
+
 def test_no_answer_in_the_middle() -> None:
     """After a partial success the rest is sent again; where that meets an outage, nothing is settled too early."""
     long = entry(NOW, message="x" * 300_000)
@@ -360,3 +367,31 @@ def test_the_handler(tmp_path: pathlib.Path) -> None:
     assert fake.closed
     with pytest.raises(TypeError, match="no_such_option"):
         LokiHandler(URL, spool=tmp_path, transport=fake, no_such_option=1)
+
+
+def test_services_do_not_take_each_others_records(tmp_path: pathlib.Path) -> None:
+    """Labels are the handler's: what one service has left is not sent under the labels of another."""
+    labels = {"service": "shop", "env": "prod"}
+    first = LokiHandler(URL, labels=labels, spool=tmp_path, transport=FakeTransport(OSError("down")))
+    first.handle(logging.makeLogRecord({"msg": "of the shop"}))
+    first.close()
+    fake = FakeTransport()
+    for other in ({"service": "stock", "env": "prod"}, {"service": "shop", "env": "test"}, {"service": "shop"}):
+        handler = LokiHandler(URL, labels=other, spool=tmp_path, transport=fake)
+        assert handler.flush(30)
+        handler.close()
+    assert fake.requests == []
+    same = LokiHandler(URL, labels=dict(reversed(labels.items())), spool=tmp_path, transport=fake)
+    assert same.flush(30)
+    same.close()
+    [stream] = pushed(fake)
+    assert stream["stream"] | labels == stream["stream"]
+
+
+def test_no_two_destinations_have_one_name() -> None:
+    """Whatever is in the labels."""
+    named = [{"a": "b c"}, {"a": "b", "c": "d"}, {"a": "b c=d"}, {"a": "b' c='d"}, {"tenant": "t"}]
+    made = [backend(labels=labels)[0] for labels in named] + [backend(labels=named[0], tenant="t")[0]]
+    made.append(backend(tenant="t", label_fields=["level"])[0])
+    assert len({one.destination for one in made}) == 7
+    assert backend()[0].destination == f"{URL}/loki/api/v1/push"

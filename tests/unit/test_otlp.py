@@ -382,6 +382,28 @@ class TestOptions:
             OTLPHandler(spool=tmp_path)
 
 
+def test_services_do_not_take_each_others_records(
+    serve: Callable[..., Server], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The resource is that of the process which logged; another one, with another environment, may send it."""
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "shop")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "host.name=h1,team=a%20b")
+    serve(OSError("down"))
+    first = OTLPHandler("http://a:1", env="test", spool=tmp_path)
+    first.handle(logging.makeLogRecord({"msg": "of the shop", "levelname": "INFO"}))
+    first.close()
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "stock")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "host.name=h2")
+    server = serve(200)
+    second = OTLPHandler("http://a:1", spool=tmp_path)
+    assert second.flush(30)
+    second.close()
+    [(resource, _, made)] = server.records()
+    assert made["body"] == "of the shop"
+    wanted = {"service.name": "shop", "host.name": "h1", "team": "a b", "deployment.environment.name": "test"}
+    assert resource | wanted == resource
+
+
 def test_the_handler(serve: Callable[..., Server], tmp_path: pathlib.Path) -> None:
     """From a logging call to the exporter, through a spool; the exporter's own words do not go round."""
     server = serve(503, 200)

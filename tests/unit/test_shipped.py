@@ -11,6 +11,7 @@ import os
 import pathlib
 import queue
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -295,6 +296,21 @@ def test_the_delivery_record_arrives_and_does_not_go_round(make: Make, attached:
     told = [one for one in found if one["logger"] == "llmlog.delivery"]
     assert [one["dropped_records"] for one in told] == [dropped]
     assert len(found) == 1000 - dropped + 1
+
+
+@pytest.mark.parametrize("full", ["block", "drop_oldest", "drop_newest"])
+def test_the_delivery_record_finds_room(make: Make, attached: Any, full: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It tells what the bound has dropped, and is no victim of the bound itself: nobody would tell again."""
+    handler = make(max_bytes=64 * 1024, full=full)
+    attached(handler)
+    monkeypatch.setattr(handler.spool, "_has_room", lambda nbytes: False)  # filled again as soon as there is some
+    monkeypatch.setattr(handler.spool, "_wait_for_room", lambda nbytes: None)
+    handler.spool.dropped += 7
+    handler.spool.append(b'{"message":"one"}', time.time(), always=True)
+    assert handler.flush(30)
+    assert handler.flush(30)
+    told = [one for one in backend_of(handler).records if one.get("logger") == "llmlog.delivery"]
+    assert [one["dropped_records"] for one in told] == [7]
 
 
 @pytest.mark.parametrize("full", ["block", "drop_oldest", "drop_newest"])

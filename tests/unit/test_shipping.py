@@ -158,6 +158,22 @@ def test_an_outage(line: Line, error: OSError) -> None:
     assert not line.shipper.is_out
 
 
+def test_an_outage_that_lasts_is_told(line: Line, capfd: pytest.CaptureFixture[str]) -> None:
+    """Once, after a minute, with the error and the place of the records: an address may be wrong for ever."""
+    line.backend.destination = "out-here"
+    line.backend.answers.extend([ConnectionRefusedError("nobody listens")] * 9)
+    line.log()
+    told = []
+    for _ in range(9):  # at 0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5, 61.5 and 91.5 s
+        pause = line.run()
+        assert pause
+        line.clock.advance(pause)
+        told.append(capfd.readouterr().err)
+    assert [bool(words) for words in told] == [False] * 7 + [True, False]
+    assert "takes no records (ConnectionRefusedError: nobody listens)" in told[7]
+    assert f"kept in {line.folder}" in told[7]
+
+
 def test_the_jitter_is_full(line: Line) -> None:
     """Chance has all of the pause."""
     line.backend.answers.extend([OSError()] * 2)
@@ -245,7 +261,9 @@ def test_refused_credentials(line: Line, capfd: pytest.CaptureFixture[str]) -> N
     for _ in range(3):
         assert line.run() == 60.0
         line.clock.advance(60.0)
-    assert capfd.readouterr().err.count("401 who are you") == 1
+    told = capfd.readouterr().err
+    assert told.count("401 who are you") == 1
+    assert f"kept in {line.folder}" in told
     assert line.run() is None
     assert line.arrived == [0, 1]
 

@@ -293,7 +293,7 @@ def test_statuses_that_mean_the_same_everywhere() -> None:
         outcome = met_alike(Answer(status, {"retry-after": "3"}, b""), batch)
         assert outcome is not None
         assert (list(outcome.again), outcome.pause, outcome.denied) == (batch, 3.0, "")
-    for status in (301, 302, 401, 403, 404, 405, 407):
+    for status in (301, 302, 401, 402, 403, 404, 405, 406, 407, 410, 415, 421, 426, 431):
         outcome = met_alike(Answer(status, {}, b"no entry"), batch)
         assert outcome is not None
         assert outcome.denied == f"{status}: no entry"
@@ -301,6 +301,21 @@ def test_statuses_that_mean_the_same_everywhere() -> None:
     assert met_alike(large, batch).split == "413: large"  # type: ignore[union-attr]
     assert met_alike(large, batch[:1]).refused == [(batch[0], "413: large")]  # type: ignore[union-attr]
     assert [met_alike(Answer(status, {}, b""), batch) for status in (200, 204, 400, 409, 422)] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Client sent an HTTP request to an HTTPS server.\n",
+        "<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title></head>",
+    ],
+)
+def test_http_where_https_belongs(words: str) -> None:
+    """No record is at fault, although it is a 400."""
+    outcome = met_alike(Answer(400, {}, words.encode()), [entry()])
+    assert outcome is not None
+    assert "HTTPS" in outcome.denied
+    assert met_alike(Answer(400, {}, b"line refused: " + words.encode()), [entry()]) is None
 
 
 def test_words_are_short() -> None:
