@@ -112,7 +112,7 @@ class Edge:
             sent = next(filter(self._is_valid, _values(headers, self.read_headers)), None)
             if self.trusted:
                 taken = sent
-                carriers = {name: values[0] for name in CARRIERS if (values := list(headers.get(name, ())))}
+                carriers = [(name, value) for name in CARRIERS for value in headers.get(name, ())]
                 fields = dict(extract(carriers)) if carriers else {}
             elif sent is not None:
                 fields["client_request_id"] = sent
