@@ -59,7 +59,9 @@ def inject(headers: Mapping[str, str] | None = None) -> dict[str, str]:
     taken = {name.lower() for name in made if isinstance(name, str)}
     now = current()
     trace = {**now, **trace_of_now()}
-    ours = {"X-Request-ID": now.get("request_id"), "tracestate": now.get("tracestate"), "baggage": now.get("baggage")}
+    ours = {"X-Request-ID": now.get("request_id"), "baggage": now.get("baggage")}
+    if trace.get("trace_id") == now.get("trace_id"):  # else it is another trace's: the span began one of its own
+        ours["tracestate"] = now.get("tracestate")
     if trace.get("trace_id") and trace.get("span_id"):
         flags = trace.get("trace_flags") or "00"
         ours["traceparent"] = f"00-{trace['trace_id']}-{trace['span_id']}-{flags}"

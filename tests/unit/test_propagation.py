@@ -117,6 +117,11 @@ def test_the_current_span_of_opentelemetry(monkeypatch: pytest.MonkeyPatch) -> N
     fake = SimpleNamespace(get_current_span=lambda: SimpleNamespace(get_span_context=lambda: span))
     monkeypatch.setitem(sys.modules, "opentelemetry.trace", fake)  # type: ignore[arg-type]
     assert llmlog.inject() == {"traceparent": f"00-{TRACE}-{SPAN}-01"}
+    state = {"tracestate": "vendor=1"}
+    with llmlog.request("r-1", trace_id=TRACE, span_id="1" * 16, **state):
+        assert llmlog.inject() == {"X-Request-ID": "r-1", "traceparent": f"00-{TRACE}-{SPAN}-01", **state}
+    with llmlog.request("r-1", trace_id="1" * 32, span_id="1" * 16, **state):  # that state is of another trace
+        assert llmlog.inject() == {"X-Request-ID": "r-1", "traceparent": f"00-{TRACE}-{SPAN}-01"}
     span.is_valid = False
     assert llmlog.inject() == {}
     fake.get_current_span = None
