@@ -1,4 +1,4 @@
-"""The examples of LangChain, LiteLLM and of a UI's callbacks, run as their readers run them."""
+"""The examples of LangChain, LangServe, LiteLLM and of a UI's callbacks, run as their readers run them."""
 
 from __future__ import annotations
 
@@ -49,6 +49,19 @@ def test_langchain(tmp_path: Path) -> None:
     searches = records(file, "llm.retrieval")
     assert [one["document_ids"] for one in searches] == [["faq-7"]] * 2
     assert searches[0]["chain_id"] == whole["chain_id"] != left["chain_id"]
+
+
+def test_langserve(tmp_path: Path) -> None:
+    """Two callers from afar, one of whom hangs up: request and call say so, under the callers' ids."""
+    sdk("langserve")
+    printed = run("langserve_app.py", tmp_path)
+    assert "Your parcel left our warehouse this morning." in printed
+    file = tmp_path / ".demo" / "langserve.jsonl"
+    expected = [("left-early", "cancelled"), ("read-to-the-end", "completed")]
+    for event in ("http.request", "llm.call"):
+        assert sorted((one["request_id"], one["outcome"]) for one in records(file, event)) == expected
+    assert {one["http_route"] for one in records(file, "http.request")} == {"/support/stream"}
+    assert {one["chain_name"] for one in records(file)} == {"/support"}
 
 
 def test_litellm(tmp_path: Path) -> None:
