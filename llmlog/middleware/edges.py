@@ -37,9 +37,10 @@ class Options(TypedDict, total=False):
     clients are strangers: their id is kept as `client_request_id`, their trace and baggage are not taken over.
 
     `fields`: more fields for each request's context. `client`: its address as "masked" (the network: 203.0.113.*),
-    "whole" or "absent". `route`: gives the route's template for a scope (WSGI: an environ) when the request is over,
-    where the framework is not one of those that are known. `log_requests`: whether each request has its record, on
-    logger `llmlog.http`. `exclude`: paths of requests without a record, such as "/health" or "/static/*".
+    "whole" (which a RedactFilter that looks for IP addresses takes out again) or "absent". `route`: gives the route's
+    template for a scope (WSGI: an environ) when the request is over, where the framework is not one of those that are
+    known. `log_requests`: whether each request has its record, on logger `llmlog.http`. `exclude`: paths of requests
+    without a record, such as "/health" or "/static/*".
     """
 
     header: str | None
