@@ -73,7 +73,8 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = frozenset({
-    *_HOMES, "filters", "formatters", "handlers", "integrations", "journal", "metrics", "middleware", "semconv", "testing",
+    *_HOMES, "filters", "formatters", "handlers", "integrations", "journal", "metrics", "middleware", "semconv",
+    "testing",
 })  # fmt: skip
 
 
