@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from conftest import sdk
+from conftest import framework, sdk
 from http_servers import BAD_HEADERS, Process, asked_with, hang_up, headers_of, process_with, status_of
 
 import llmlog
 
-sdk("django")
+framework("django")
 sdk("gunicorn")
 sdk("uvicorn")
 httpx = sdk("httpx")

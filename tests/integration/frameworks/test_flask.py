@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import sdk
+from conftest import framework, sdk
 from http_servers import BAD_HEADERS, Process, asked_with, hang_up, headers_of, process_with, status_of
 
 import llmlog
 
-sdk("flask")
+framework("flask")
 sdk("gunicorn")
 httpx = sdk("httpx")
 

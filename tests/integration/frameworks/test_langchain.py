@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import sdk
+from conftest import framework, sdk
 
 import llmlog
 from llmlog.testing import ABSENT, Captured, Script, ScriptedServer, ToolCall, assert_one_summary, serve
@@ -294,7 +294,7 @@ def test_threads(server: ScriptedServer, llm_calls: Captured) -> None:
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "astream"])
 def test_an_agent(runner: asyncio.Runner, server: ScriptedServer, llm_calls: Captured, way: str) -> None:
     """LangChain's agents: two calls of the model, and the tool between them, all of one run."""
-    agents = sdk("langchain.agents")
+    agents = framework("langchain.agents")
     tools = sdk("langchain_core.tools")
 
     @tools.tool  # type: ignore[misc]  # where mypy runs, this is not typed

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import sdk
+from conftest import framework, sdk
 
 import llmlog
 from llmlog.testing import Script, ScriptedServer, serve
 
-sdk("langfuse")
+framework("langfuse")
 protocol: Any = sdk("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
 
 ROOT = Path(llmlog.__file__).parents[1]

@@ -12,13 +12,13 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
-from conftest import sdk
+from conftest import framework, sdk
 
 import llmlog
 from llmlog.middleware import ASGIMiddleware
 from llmlog.testing import Captured, Script, ScriptedServer, assert_one_summary, serve
 
-langserve = sdk("langserve")
+langserve = framework("langserve")
 FastAPI: Any = sdk("fastapi").FastAPI
 uvicorn = sdk("uvicorn")
 ChatOpenAI: Any = sdk("langchain_openai").ChatOpenAI

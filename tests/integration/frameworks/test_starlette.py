@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import sdk
+from conftest import framework, sdk
 from http_servers import Process, connected, hang_up, process_with, wait_for
 
 sdk("starlette")
@@ -22,7 +22,7 @@ SERVERS = {"uvicorn": UVICORN, "hypercorn": ("hypercorn", "--bind", "fd://{fd}",
 @pytest.fixture(scope="module", params=SERVERS)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """The service under each of the servers."""
-    sdk(request.param)
+    framework(request.param) if request.param == "hypercorn" else sdk(request.param)
     command = (*SERVERS[request.param], "starlette_service:application")
     with process_with(tmp_path_factory.mktemp(request.param), *command) as process:
         yield process
