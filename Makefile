@@ -38,8 +38,8 @@ backends:
 soak: $(VENV)/.dev
 	$(BIN)/python tests/soak.py $(ARGS)
 
-# Delivery while writers, the store and the network fail: about a minute with a store that the program plays, longer with
-# real ones: make soak-delivery ARGS="--real loki elasticsearch".
+# Delivery into the real Loki and OpenSearch (make backends) while they, and the
+# processes that log, are killed: some six minutes.
 soak-delivery: $(VENV)/.dev
 	$(BIN)/python tests/soak_delivery.py $(ARGS)
 

@@ -154,6 +154,7 @@ _TABLE = (
         "the provider's own word; a list where there are several choices, with null for one that was cut short",
         "gen_ai.response.finish_reasons", loki="metadata",
     ),
+    _field("cut_choices", "list[int]", "the places of the choices that were cut short, where others were not"),
     _field("refused", "bool", "true where the model refused"),
     _field("content_filtered", "bool", "true where the provider's filter cut the answer"),
     _both("http_status", "int", "the HTTP status: of a call that failed, of a request's response",

@@ -165,6 +165,7 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
         http_status=status,
         service_tier=answer.service_tier,
         finish_reason=_finish_reason(answer),
+        cut_choices=_cut_choices(answer),
         refused=answer.refused or None,
         content_filtered=answer.content_filtered or None,
         chunks=call.chunks if counted else None,
@@ -266,13 +267,15 @@ def _ms(seconds: float) -> float:
 
 
 def _finish_reason(answer: Answer) -> Any:
-    """The provider's word; a list where there are several choices, with None in the place of one that was cut short."""
+    reasons = [answer.finish_reasons[choice] for choice in sorted(answer.finish_reasons)]
+    return reasons[0] if len(reasons) == 1 else reasons or None
+
+
+def _cut_choices(answer: Answer) -> list[int] | None:
+    """Where some of several choices have come to their end, the places of those that have not."""
     ended = answer.finish_reasons
-    if not ended:
-        return None
-    choices = {*ended, *(choice for choice, text in answer.texts.items() if text)}
-    reasons = [ended.get(choice) for choice in sorted(choices)]
-    return reasons[0] if len(reasons) == 1 else reasons
+    choices = sorted({*ended, *(choice for choice, text in answer.texts.items() if text)})
+    return [place for place, choice in enumerate(choices) if choice not in ended] or None if ended else None
 
 
 def _error(error: BaseException | None, answer: Answer) -> dict[str, Any]:

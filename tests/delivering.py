@@ -35,19 +35,25 @@ def delivered(backend: Backend, entries: Sequence[Entry], sends: int = 200) -> l
         assert not outcome.denied, outcome.denied
         if outcome.split:
             assert len(batch) > 1
+            batch = sent(batch)
             waiting[:0] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
             continue
         each_once(batch, outcome.again, [one for one, _ in outcome.refused])
-        rest = list(outcome.again)
+        rest = sent(outcome.again)
         for one, reason in outcome.refused:
             if (other := backend.mended(one, reason)) is None:
                 aside.append((one, reason))
             else:
                 assert (other.key, other.changed) != (one.key, one.changed), reason
-                rest.append(other)
+                rest.append(other._replace(again=one.again))
         if rest:
             waiting.insert(0, rest)
     return aside
+
+
+def sent(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries as the shipper sends them again."""
+    return [one._replace(again=True) for one in entries]
 
 
 def each_once(batch: Sequence[Entry], *parts: Sequence[Entry]) -> None:

@@ -1,484 +1,500 @@
-"""Delivery under everything at once: every record whose logging call returned is in the store, exactly once.
+"""Delivery while everything goes wrong: each record is in Loki once, and in OpenSearch once.
 
-python tests/soak_delivery.py [--records 200000] [--real loki elasticsearch] [--loki URL] [--elasticsearch URL]
+    python tests/soak_delivery.py [--records 200000] [--seed N]          (or `make soak-delivery ARGS=...`)
 
-Writers log into one spool, are killed by SIGKILL at random and started again; one sees its clock jump by two hours.
-Between them and the store stands a proxy that answers 429, 500 and 413, cuts connections before and after the request
-has arrived, and closes its port five times; the store is killed with it each time. `--real`: a real Loki and a real
-OpenSearch (`make backends`), killed as well; with URLs the stores are others' and are not. Exits with 1 where the
-promise is broken.
+Four writers log into both by `logging.config.dictConfig`, through a proxy for each that misbehaves (429, 500, 413,
+connections cut before and after the server has done its work, delays). Meanwhile both servers are stopped and killed,
+and started again on their data; the writers are killed by SIGKILL at random moments, and others adopt their spools; one
+writer's clock jumps two hours ahead and later back. A ledger has a line before each logging call, and one after it has
+returned. At the end, when the spools are empty, the ledgers and the servers' records are compared: a record whose call
+returned is there once, one whose process was killed inside it at most once. Exit code 1 where anything is wrong.
+Needs the real backends: `make backends`.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
-import http.client
+import faulthandler
+import itertools
 import json
 import logging
+import logging.config
 import os
 import pathlib
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.parse
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-import urllib3
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # where pytest has it, too
+
+from backends.real import Loki, OpenSearch, Server
+from faulty_proxy import PASSES, FaultyProxy
 
 import llmlog
-from llmlog.handlers import SpooledHandler
-from llmlog.handlers.backend import Entry, Outcome
 
-PATIENCE = 600.0  # seconds that all of it may take, for 200,000 records
-MOODS = ["well"] * 6 + ["429", "500", "413", "cut before", "cut after", "half an answer"]
-HTTP = b"HTTP/1.1 %d x\r\nContent-Length: %d\r\n%bConnection: close\r\n\r\n%b"
-
-
-class Lines:
-    """A plain backend for the plain store: one line for each entry, its key before it."""
-
-    name = "lines"
-
-    def __init__(self, url: str) -> None:
-        self.destination = url
-        self.pool = urllib3.PoolManager(timeout=10, retries=False)
-
-    def send(self, entries: Sequence[Entry]) -> Outcome:
-        body = gzip.compress(b"".join(b"%b %b\n" % (entry.key.encode(), entry.line) for entry in entries), 1)
-        try:
-            answer = self.pool.request("POST", self.destination, body=body, headers={"X-Records": str(len(entries))})
-        except urllib3.exceptions.HTTPError as error:
-            raise OSError(str(error)) from error
-        if answer.status == 413:
-            return Outcome(split="413")
-        if answer.status >= 400:
-            return Outcome(again=entries, pause=float(answer.headers.get("Retry-After", 0)))
-        return Outcome()
-
-    def mended(self, entry: Entry, reason: str) -> None:
-        return None
-
-    def close(self) -> None:
-        self.pool.clear()
-
-
-def store(file: str, port: int) -> None:
-    """The built-in store: it answers when the lines are in its file; it may be killed at any moment."""
-    server = socket.create_server(("127.0.0.1", port), backlog=64)
-    print(server.getsockname()[1], flush=True)
-    fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-
-    def serve(connection: socket.socket) -> None:
-        with connection, connection.makefile("rb") as stream:
-            request = read_request(stream)
-            if request is not None:
-                os.write(fd, b"\n" + gzip.decompress(request[2]))  # it may have been killed in the middle of a line
-                connection.sendall(HTTP % (204, 0, b"", b""))
-
-    while True:
-        threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
-
-
-def read_request(stream: Any) -> tuple[bytes, list[bytes], bytes] | None:
-    """The first line, the headers, the body; None where the connection ends before."""
-    first = stream.readline()
-    headers: list[bytes] = []
-    while (line := stream.readline()) not in (b"\r\n", b""):
-        headers.append(line)
-    length = [int(line.split(b":")[1]) for line in headers if line.lower().startswith(b"content-length:")]
-    if not first or not length:
-        return None
-    body = stream.read(length[0])
-    return (first, headers, body) if len(body) == length[0] else None
-
-
-class Proxy:
-    """Hands requests on to the store, as long as its mood is good."""
-
-    def __init__(self, target: str) -> None:
-        self.target = urllib.parse.urlsplit(target)
-        self.calm = False
-        self.met: Counter[str] = Counter()
-        self.largest = 0
-        self.port = 0
-        self.open()
-
-    def open(self) -> None:
-        """Listen, on the port of the first time."""
-        self.server = socket.create_server(("127.0.0.1", self.port), backlog=64)
-        self.port = self.server.getsockname()[1]
-        threading.Thread(target=self._accept, args=(self.server,), daemon=True).start()
-
-    def close(self) -> None:
-        """Nobody listens any more."""
-        self.server.shutdown(socket.SHUT_RDWR)
-        self.server.close()
-
-    def _accept(self, server: socket.socket) -> None:
-        while True:
-            try:
-                connection, _ = server.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rb") as stream:
-            connection.settimeout(30)
-            try:
-                while (request := read_request(stream)) is not None and self._answer(connection, request):
-                    pass
-            except (OSError, http.client.HTTPException):
-                self.met["store not there"] += 1
-
-    def _answer(self, connection: socket.socket, request: tuple[bytes, list[bytes], bytes]) -> bool:
-        mood = "well" if self.calm else random.choice(MOODS)
-        first, headers, body = request
-        if mood == "413" and len(body) < 500:
-            mood = "well"
-        self.met[mood] += 1
-        self.largest = max(self.largest, len(body))
-        if mood == "429":
-            connection.sendall(HTTP % (429, 0, b"Retry-After: 1\r\n", b""))
-        elif mood in ("500", "413"):
-            connection.sendall(HTTP % (int(mood), 0, b"", b""))
-        elif mood == "cut before":
-            return False
-        else:
-            method, path, _ = first.decode().split(" ", 2)
-            names = dict(line.decode().rstrip().split(": ", 1) for line in headers)
-            names = {name: value for name, value in names.items() if name.lower() not in ("host", "connection")}
-            upstream = http.client.HTTPConnection(self.target.hostname or "", self.target.port, timeout=30)
-            try:
-                upstream.request(method, path, body, names)
-                answer = upstream.getresponse()
-                text, kind = answer.read(), answer.getheader("Content-Type") or "text/plain"
-            finally:
-                upstream.close()
-            if mood == "cut after":
-                return False
-            whole = HTTP % (answer.status, len(text), f"Content-Type: {kind}\r\n".encode(), text)
-            if mood == "half an answer":
-                connection.sendall(whole[: len(whole) // 2])
-                connection.shutdown(socket.SHUT_WR)
-            else:
-                connection.sendall(whole)
-        return False
+MODEL = "gpt-4o-mini"
+MESSAGES = [{"role": "user", "content": "Where is my parcel?"}]
+JUMP = 7200.0  # seconds
+TIMEOUT = 3.0  # of the handlers' requests
+PATIENCE = 300.0  # seconds beyond what the writing is to take
+DELIVER = 240.0  # seconds that the last process has
+FIRST_SHOWN = 5
+LONG = "The parcel left our warehouse. " * 700  # 21 KB
+TOO_LONG = "The parcel left our warehouse. " * 9_000  # 270 KB: more than Loki takes
+PAGE = 10_000
+KINDS = {"plain": 55, "call": 30, "exception": 6, "twice": 6, "long": 2.9, "too long": 0.1}
 
 
 # The writers
 
 
-def handler_of(kind: str, url: str, folder: pathlib.Path) -> SpooledHandler:
-    """The handler under test."""
-    options: dict[str, Any] = {"spool": folder / "spool", "batch_seconds": 0.1, "batch_records": 250}
-    if kind == "loki":
-        from llmlog.handlers.loki import LokiHandler
+def configure(folder: pathlib.Path, urls: dict[str, str]) -> None:
+    """Both handlers, as an application's configuration has them."""
+    shared = {"formatter": "json", "spool": str(folder / "spool"), "batch_records": 400, "batch_seconds": 0.2,
+              "timeout": TIMEOUT, "proxy": False}  # fmt: skip
+    handlers: dict[str, Any] = {
+        "loki": {"class": "llmlog.handlers.LokiHandler", "url": urls["loki"], "labels": {"job": "soak"}, **shared},
+        "elasticsearch": {"class": "llmlog.handlers.ElasticsearchHandler", "url": urls["elasticsearch"], **shared},
+    }
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"json": {"()": "llmlog.formatters.JSONFormatter"}},
+            "handlers": handlers,
+            "root": {"level": "INFO", "handlers": list(handlers)},
+        }
+    )
 
-        return LokiHandler(url, **options)  # type: ignore[no-any-return,unused-ignore]
-    if kind == "elasticsearch":
-        from llmlog.handlers.elasticsearch import ElasticsearchHandler
 
-        return ElasticsearchHandler(url, **options)  # type: ignore[no-any-return,unused-ignore]
-    return SpooledHandler(Lines(url + "/lines"), **options)
-
-
-class Jump(logging.Filter):
-    """The clock of this process is put back by two hours after its first thousand records, and is right again later."""
+class Clock:
+    """The process's clock, two hours ahead while `is_ahead`."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
+        self.is_ahead = False
+        self._time, self._time_ns = time.time, time.time_ns
+        time.time, time.time_ns = self.time, self.time_ns
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        self.count += 1
-        if 1000 < self.count <= 4000:
-            record.created -= 7200
-        return True
+    def time(self) -> float:
+        return self._time() + (JUMP if self.is_ahead else 0.0)
+
+    def time_ns(self) -> int:
+        return self._time_ns() + (int(JUMP) * 10**9 if self.is_ahead else 0)
 
 
-def write(folder: pathlib.Path, stores: dict[str, str], name: str, jumps: bool, pace: float) -> None:
-    """Log until killed; each number is said when its logging call has returned. With no name: deliver what is left."""
-    logger = logging.getLogger("soak")
-    logger.setLevel("INFO")
-    logger.propagate = False
-    for kind, url in stores.items():
-        logger.addHandler(handler_of(kind, url, folder))
-    if not name:
-        sys.exit(0 if llmlog.flush(240) else 1)
-    if jumps:
-        logger.addFilter(Jump())
-    said = os.open(folder / f"said-{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    number = 0
-    while True:
-        logger.info("answered", extra={"soak": f"{name}-{number}", "model": "gpt-4o-mini", "latency_ms": 1203.4})
-        os.write(said, b"%d\n" % number)
-        number += 1
-        if number % 20 == 0:
-            time.sleep(pace)
+class Writer:
+    """Logs until its stdin ends, at so many records a second; each is noted before, and when its call has returned."""
+
+    def __init__(self, folder: pathlib.Path, number: int, seed: str, rate: float, jump: list[int]) -> None:
+        self._clock = Clock() if jump else None
+        self._ahead = range(*jump) if jump else range(0)
+        self._ledger = os.open(folder / f"ledger-{number}", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+        self._number = number
+        self._random = random.Random(seed)
+        self._rate = rate
+        self._logger = logging.getLogger("shop")
+        self._kinds: dict[str, Callable[[str], None]] = {
+            "plain": self._plain, "call": self._call, "exception": self._exception, "twice": self._twice,
+            "long": lambda id: self._plain(id, LONG), "too long": lambda id: self._plain(id, TOO_LONG),
+        }  # fmt: skip
+
+    def run(self) -> None:
+        """All of it."""
+        ends = threading.Event()
+        threading.Thread(target=lambda: (sys.stdin.buffer.read(), ends.set()), daemon=True).start()
+        begun = time.monotonic()
+        for count in itertools.count():
+            if self._clock:
+                self._clock.is_ahead = count in self._ahead
+            while count > (time.monotonic() - begun) * self._rate:
+                time.sleep(0.005)
+            if ends.is_set():
+                return
+            [kind] = self._random.choices(list(KINDS), list(KINDS.values()))
+            id = f"{self._number}-{count}"
+            self._note(f"about {id} {2 if kind == 'twice' else 1}")
+            self._kinds[kind](id)
+            self._note(f"returned {id}")
+
+    def _note(self, line: str) -> None:
+        os.write(self._ledger, f"{line}\n".encode())
+
+    def _plain(self, id: str, text: str = "") -> None:
+        level = self._random.choice((logging.INFO, logging.INFO, logging.WARNING, logging.ERROR))
+        extra = {"soak_id": id, "latency_ms": self._random.uniform(100, 9000), **({"prompt": text} if text else {})}
+        self._logger.log(level, "answered", extra=extra)
+
+    def _call(self, id: str) -> None:
+        with llmlog.call(model=MODEL, input=MESSAGES, soak_id=id) as call:
+            call.finish({"object": "chat.completion", "model": MODEL, "choices": [
+                {"index": 0, "message": {"role": "assistant", "content": "It is there."}, "finish_reason": "stop"}],
+                "usage": {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17}})  # fmt: skip
+
+    def _exception(self, id: str) -> None:
+        try:
+            raise ConnectionResetError("the parcel service has hung up")
+        except ConnectionResetError:
+            self._logger.exception("no answer", extra={"soak_id": id})
+
+    def _twice(self, id: str) -> None:
+        """Two records that are equal in all, their time as well."""
+        record = self._logger.makeRecord("shop", logging.INFO, "shop.py", 1, "again", (), None, None, {"soak_id": id})
+        self._logger.handle(record)
+        self._note(f"returned {id}")
+        self._logger.handle(record)
+
+
+def deliver(folder: pathlib.Path) -> int:
+    """Send what is left in the spools: 0 when they are empty."""
+    deadline = time.monotonic() + DELIVER
+    while time.monotonic() < deadline:
+        if llmlog.flush(5.0) and not left_in(folder):
+            return 0
+    return 1
+
+
+def left_in(folder: pathlib.Path) -> list[str]:
+    """The segments that are not settled."""
+    return [f"{file.parent.name}/{file.name} {file.stat().st_size}" for file in folder.glob("spool/*/*.segment")]
 
 
 # The parent
 
 
+@dataclass
+class Running:
+    """A writer, and what it has noted so far."""
+
+    process: subprocess.Popen[bytes]
+    ledger: pathlib.Path
+    said: pathlib.Path
+    dies_at: float
+    is_killed: bool
+    spared_until: int  # records
+    returned: int = 0
+    read: int = 0
+    is_ending: bool = False
+
+    def look(self) -> int:
+        """How many calls have returned since the last look."""
+        if not self.ledger.exists():
+            return 0
+        with self.ledger.open("rb") as ledger:
+            ledger.seek(self.read)
+            text = ledger.read()
+        text = text[: text.rfind(b"\n") + 1]
+        self.read += len(text)
+        new = text.count(b"returned ")
+        self.returned += new
+        return new
+
+
 class Soak:
-    """The whole play."""
+    """The whole play. `rate`: records a second, of all writers; `life`: seconds of a writer, on the average."""
 
-    def __init__(self, folder: pathlib.Path, options: argparse.Namespace) -> None:
-        self.folder = folder
-        self.options = options
-        self.random = random.Random(options.seed)
-        self.real = {kind: url for kind in ("loki", "elasticsearch") if (url := getattr(options, kind))}
-        self.servers: list[Any] = []
-        if options.real:
-            self.start_real()
-        self.store_process: subprocess.Popen[str] | None = None
-        self.store_port = 0
-        if not self.real:
-            self.start_store()
-        targets = self.real or {"lines": f"http://127.0.0.1:{self.store_port}"}
-        self.proxies = {kind: Proxy(url) for kind, url in targets.items()}
-        self.writers: list[subprocess.Popen[str]] = []
-        self.started = self.killed = self.stopped = 0
-
-    def start_real(self) -> None:
-        """Loki takes all that comes, OpenSearch is as it comes."""
-        from backends import real  # beside this file; what it runs is installed by `make backends`
-
-        limits = {"ingestion_rate_mb": 1000, "ingestion_burst_size_mb": 1000, "per_stream_rate_limit": "1GB",
-                  "per_stream_rate_limit_burst": "1GB", "max_entries_limit_per_query": 5000}  # fmt: skip
-        for kind in self.options.real:
-            folder = self.folder / kind
-            server = real.Loki(folder, limits=limits) if kind == "loki" else real.OpenSearch(folder)
-            self.servers.append(server.__enter__())
-            self.real[kind] = server.url
-
-    def start_store(self) -> None:
-        """The built-in one, on the port that it had."""
-        self.store_process = subprocess.Popen(
-            [sys.executable, __file__, "store", str(self.folder / "store"), str(self.store_port)],
-            stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert self.store_process.stdout is not None
-        self.store_port = int(self.store_process.stdout.readline())
-
-    def program(self, name: str, jumps: bool = False) -> subprocess.Popen[str]:
-        """A writer, or with no name the one that delivers the rest."""
-        urls = {kind: f"http://127.0.0.1:{proxy.port}" for kind, proxy in self.proxies.items()}
-        arguments = [str(self.folder), json.dumps(urls), name, "jumps" if jumps else "", str(self.options.pace)]
-        return subprocess.Popen([sys.executable, __file__, "write", *arguments], text=True)
-
-    def start_writer(self) -> None:
-        """One more; the first one's clock jumps."""
-        self.started += 1
-        self.writers.append(self.program(f"w{self.started}", jumps=self.started == 1))
-
-    def said(self) -> int:
-        """How many logging calls have returned."""
-        return sum(self.last_number(file) for file in self.folder.glob("said-*"))
-
-    @staticmethod
-    def last_number(file: pathlib.Path) -> int:
-        """How many this writer has said."""
-        with file.open("rb") as opened:
-            opened.seek(max(0, file.stat().st_size - 40))
-            numbers = opened.read().split()
-        return int(numbers[-1]) + 1 if numbers else 0
-
-    def stop_store(self, seconds: float) -> None:
-        """It is killed, and is there again later."""
-        self.stopped += 1
-        for proxy in self.proxies.values():
-            proxy.close()
-        if self.store_process is not None:
-            self.store_process.kill()
-            self.store_process.wait()
-        for server in self.servers:
-            server.kill()
-        time.sleep(seconds)
-        for server in self.servers:
-            server.start()
-        if self.store_process is not None:
-            self.start_store()
-        for proxy in self.proxies.values():
-            proxy.open()
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        *,
+        records: int,
+        seed: int,
+        writers: int = 4,
+        outages: int = 5,
+        rate: float = 1200.0,
+        life: float = 12.0,
+        share: float = 0.25,
+    ) -> None:
+        self._folder = folder
+        self._records = records
+        self._seed = seed
+        self._writers = writers
+        self._outages = outages
+        self._rate = rate
+        self._life = life
+        self._chance = random.Random(seed)
+        self._numbers = itertools.count()
+        self._running: list[Running] = []
+        self._gone: list[Running] = []
+        self._violations: defaultdict[str, list[str]] = defaultdict(list)
+        self._ends: Counter[str] = Counter()
+        self.written = self.kills = 0
+        self._deadline = time.monotonic() + records / rate + PATIENCE
+        self._loki = Loki(folder / "loki", limits={"max_entries_limit_per_query": 2 * PAGE})
+        self._opensearch = OpenSearch(folder / "opensearch")
+        self._proxies = {
+            name: FaultyProxy(server.url, f"{seed}-{name}", share=share, slow=TIMEOUT + 1)
+            for name, server in (("loki", self._loki), ("elasticsearch", self._opensearch))
+        }
 
     def run(self) -> bool:
-        """True where everything holds."""
-        begun = time.monotonic()
-        for _ in range(self.options.processes):
-            self.start_writer()
-        total, kill_at = self.options.records, begun + 2
-        stopping: threading.Thread | None = None
-        stops = [total * (n + 1) // (self.options.stops + 1) for n in range(self.options.stops)]
-        while ((written := self.said()) < total or stops) and time.monotonic() - begun < PATIENCE:
-            time.sleep(0.05)
-            if stops and written >= stops[0] and not (stopping and stopping.is_alive()):
-                stops.pop(0)
-                stopping = threading.Thread(target=self.stop_store, args=(self.random.uniform(0.5, 3.0),))
-                stopping.start()
-            first = self.writers[0]
-            spare_first = self.started <= self.options.processes + 3 and self.last_number_of("w1") < 5000
-            if time.monotonic() >= kill_at:
-                victim = self.random.choice(self.writers[1:] if spare_first else self.writers)
-                kill_at = time.monotonic() + self.random.uniform(0.2, 1.5)
-                self.kill(victim)
-                self.start_writer()
-            if any(writer.poll() is not None for writer in self.writers):
-                print("a writer has ended by itself", first.args)
-                return False
-        while self.writers:
-            self.kill(self.writers[0])
-        if stopping is not None:
-            stopping.join()
-        writing = time.monotonic() - begun
-        for proxy in self.proxies.values():
-            proxy.calm = True
-        rest = self.program("").wait(300)
-        held = [self.check(kind) for kind in self.proxies]
-        print(
-            f"{self.said():,} records by {self.started} processes, {self.killed} of them killed, in {writing:.0f} s; "
-            f"the store stopped and killed {self.stopped} times; the rest delivered: {rest == 0}"
-        )
-        left = [file.name for file in self.folder.glob("spool/*/*")]
-        print(f"left in the spool: {left}")
-        return all(held) and rest == 0 and not left
+        """Whether all holds; prints the figures."""
+        self._began = time.time()
+        with self._loki, self._opensearch:
+            template = {"index_patterns": ["logs-llmlog-default"], "data_stream": {}, "priority": 500,
+                        "template": {"settings": {"index": {"number_of_replicas": 0}}}}  # fmt: skip
+            self._opensearch.ask("_index_template/soak", template, method="PUT")
+            try:
+                begun = time.monotonic()
+                self._write()
+                writing = time.monotonic() - begun
+                self._deliver()
+                delivering = time.monotonic() - begun - writing
+                self._check()
+            finally:
+                for one in self._running:
+                    one.process.kill()
+                    one.process.wait()
+                for proxy in self._proxies.values():
+                    proxy.close()
+        self._print(writing, delivering)
+        return not self._violations
 
-    def last_number_of(self, name: str) -> int:
-        """How many one writer has said so far."""
-        file = self.folder / f"said-{name}"
-        return self.last_number(file) if file.exists() else 0
+    def _write(self) -> None:
+        over = threading.Event()
+        threads = [
+            threading.Thread(target=self._interrupt, args=(server, random.Random(f"{self._seed}-{number}"), over))
+            for number, server in enumerate((self._loki, self._opensearch))
+        ]
+        for thread in threads:
+            thread.start()
+        while self.written < self._records or any(thread.is_alive() for thread in threads):
+            if time.monotonic() > self._deadline:
+                self._wrong("time is up", f"{self.written} records are written")
+                break
+            while sum(not one.is_ending for one in self._running) < self._writers:
+                self._start()
+            time.sleep(0.02)
+            self._look_after()
+        over.set()
+        for thread in threads:
+            thread.join()
+        for one in self._running:
+            self._end(one)
+        while self._running and time.monotonic() < self._deadline:
+            time.sleep(0.02)
+            self._look_after()
+        for one in self._running[:]:
+            self._wrong("writers do not exit", one.ledger.name)
+            one.process.send_signal(signal.SIGUSR1)  # it says where its threads are
+            time.sleep(1)
+            self._kill(one)
 
-    def kill(self, writer: subprocess.Popen[str]) -> None:
-        """With SIGKILL."""
-        writer.send_signal(signal.SIGKILL)
-        writer.wait()
-        self.writers.remove(writer)
-        self.killed += 1
+    def _interrupt(self, server: Server, chance: random.Random, over: threading.Event) -> None:
+        """Stop and kill a server, and start it again, at points of the writing."""
+        name = type(server).__name__
+        try:
+            for number in range(self._outages):
+                at = (number + chance.uniform(0.2, 0.8)) / self._outages * self._records
+                while self.written < at:
+                    if over.wait(0.05):
+                        return
+                (server.kill if number % 2 else server.stop)()
+                time.sleep(chance.uniform(0.2, 4.0))
+                server.start()
+                self._ends[f"{name} {'killed' if number % 2 else 'stopped'}"] += 1
+        except AssertionError as error:
+            self._wrong("a server does not start again", f"{name}: {error}")
 
-    def check(self, kind: str) -> bool:
-        """Whether each record that was said is there once."""
-        counts = Counter(self.found(kind))
-        said = Counter[str]()
-        for file in self.folder.glob("said-*"):
-            name = file.name.removeprefix("said-")
-            said.update(f"{name}-{number}" for number in range(self.last_number(file)))
-        missing = set(said) - set(counts)
-        twice = [one for one, count in counts.items() if count > 1]
-        unsaid = len(set(counts) - set(said))
-        proxy = self.proxies[kind]
-        print(
-            f"{kind}: {len(counts):,} records, missing {len(missing)}, twice {len(twice)}; "
-            f"{unsaid} whose process was killed before the logging call had returned"
-        )
-        print(f"  the proxy's moods: {dict(proxy.met)}; largest request {proxy.largest:,} bytes")
-        if missing or twice:
-            print(f"  such as {sorted(missing)[:5]} {twice[:5]}")
-        return not missing and not twice and unsaid <= self.killed
+    def _start(self) -> None:
+        number = next(self._numbers)
+        jump = [self._records // 32, self._records // 12] if number == 0 else []
+        lives = self._chance.uniform(0.0, 1.0) if self._chance.random() < 0.1 else 1.0 + self._chance.expovariate(
+            1 / self._life)  # fmt: skip
+        said = self._folder / f"stderr-{number}"
+        one = Running(
+            process=self._program("write", str(number), f"{self._seed}-{number}", str(self._rate / self._writers),
+                                  json.dumps(jump), said=said),
+            ledger=self._folder / f"ledger-{number}",
+            said=said,
+            dies_at=time.monotonic() + lives,
+            is_killed=self._chance.random() < 0.85,
+            spared_until=jump[1] + 100 if jump else 0,
+        )  # fmt: skip
+        self._running.append(one)
 
-    def found(self, kind: str) -> Iterator[str]:
-        """What the store has: each record as often as it is there."""
-        if kind == "lines":
-            known: set[bytes] = set()
-            for line in (self.folder / "store").read_bytes().split(b"\n"):
-                key, _, text = line.partition(b" ")
-                try:
-                    record = json.loads(text)
-                except ValueError:  # nothing, or half a line: it was killed in the middle of its write
-                    continue
-                if key not in known:  # as any store that knows its keys
-                    known.add(key)
-                    if "soak" in record:
-                        yield record["soak"]
-        elif kind == "loki":
-            yield from found_in_loki(self.real[kind])
-        else:
-            yield from found_in_elasticsearch(self.real[kind])
+    def _program(self, *arguments: str, said: pathlib.Path) -> subprocess.Popen[bytes]:
+        urls = json.dumps({name: proxy.url for name, proxy in self._proxies.items()})
+        with said.open("wb") as output:
+            return subprocess.Popen(
+                [sys.executable, __file__, arguments[0], str(self._folder), urls, *arguments[1:]],
+                stdin=subprocess.PIPE, stdout=output, stderr=output,
+            )  # fmt: skip
 
+    def _look_after(self) -> None:
+        for one in self._running[:]:
+            self.written += one.look()
+            if one.process.poll() is not None:
+                if not one.is_ending or one.process.returncode:
+                    self._wrong("writers failed", f"{one.ledger.name}: exit code {one.process.returncode}")
+                self._over(one)
+            elif not one.is_ending and time.monotonic() >= one.dies_at and one.returned >= one.spared_until:
+                if one.is_killed:
+                    self._kill(one)
+                else:
+                    self._end(one)
 
-def asked(url: str, body: Any = None) -> Any:
-    """The JSON that a store answers with."""
-    data = None if body is None else json.dumps(body)
-    method = "GET" if body is None else "POST"
-    answer = urllib3.request(method, url, body=data, headers={"Content-Type": "application/json"}, timeout=60)
-    if answer.status >= 300:
-        raise RuntimeError(f"{answer.status} {answer.data[:500]!r}")
-    return answer.json()
+    def _end(self, one: Running) -> None:
+        assert one.process.stdin is not None
+        if not one.is_ending:
+            one.is_ending = True
+            one.process.stdin.close()
 
+    def _kill(self, one: Running) -> None:
+        one.process.kill()
+        one.process.wait()
+        self.kills += 1
+        self._over(one)
 
-def found_in_loki(url: str) -> Iterator[str]:
-    """Page by page, oldest first, over the last three hours."""
-    start, end, page = time.time_ns() - 3 * 3600 * 10**9, time.time_ns() + 60 * 10**9, 5000
-    seen: set[tuple[str, str, str]] = set()
-    while True:
-        query = urllib.parse.urlencode({"query": '{level=~".+"}', "start": start, "end": end, "limit": page,
-                                        "direction": "forward"})  # fmt: skip
-        streams = asked(f"{url}/loki/api/v1/query_range?{query}")["data"]["result"]
-        lines = sorted((int(at), json.dumps(one["stream"], sort_keys=True), text)
-                       for one in streams for at, text, *_ in one["values"])  # fmt: skip
-        new = [one for one in lines if (str(one[0]), one[1], one[2]) not in seen]
-        for at, stream, text in new:
-            seen.add((str(at), stream, text))
-            record = json.loads(text)
-            if "soak" in record:
-                yield record["soak"]
-        if len(lines) < page:
-            return
-        start = lines[-1][0] if new else lines[-1][0] + 1
+    def _over(self, one: Running) -> None:
+        self._running.remove(one)
+        self._gone.append(one)
+        self.written += one.look()
+        assert one.process.stdin is not None
+        one.process.stdin.close()
+        self._listen(one.said)
 
+    def _listen(self, said: pathlib.Path) -> None:
+        if text := said.read_text(errors="replace").strip():
+            self._wrong("processes have printed something", f"{said.name}: {text[:1500]}")
 
-def found_in_elasticsearch(url: str) -> Iterator[str]:
-    """All documents that have the field, by a scroll."""
-    asked(f"{url}/_refresh", {})
-    query = {"query": {"exists": {"field": "soak"}}, "_source": ["soak"], "size": 5000}
-    answer = asked(f"{url}/_all/_search?scroll=2m", query)
-    while hits := answer["hits"]["hits"]:
-        yield from (hit["_source"]["soak"] for hit in hits)
-        answer = asked(f"{url}/_search/scroll", {"scroll": "2m", "scroll_id": answer["_scroll_id"]})
+    def _deliver(self) -> None:
+        for proxy in self._proxies.values():
+            proxy.share /= 2
+        said = self._folder / "stderr-deliver"
+        process = self._program("deliver", said=said)
+        try:
+            code = process.wait(DELIVER + 60)
+        except BaseException as error:
+            process.kill()
+            code = process.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+        assert process.stdin is not None
+        process.stdin.close()
+        self._listen(said)
+        if code:
+            self._wrong("the last process does not empty the spools", f"exit code {code}; {left_in(self._folder)[:5]}")
+
+    # What came of it
+
+    def _check(self) -> None:
+        about, returned = self._ledgers()
+        self.found: dict[str, Counter[str]] = {"elasticsearch": Counter(self._in_opensearch())}
+        pairs = self._in_loki()
+        self.found["loki"] = Counter(id for _, id in pairs)
+        # A query for lines merges some of those that are stored twice, and one for a figure counts them all.
+        if (total := self._count_in_loki()) != len(pairs):
+            self._wrong("loki: stored twice with one time", f"{total} are counted, {len(pairs)} are different")
+        for name, found in self.found.items():
+            for id in sorted(returned):
+                if found[id] < returned[id]:
+                    self._wrong(f"{name}: lost", f"{id}: {found[id]} of {returned[id]}")
+            for id in sorted(found):
+                if found[id] > about[id]:
+                    self._wrong(f"{name}: twice", f"{id}: {found[id]} of {about[id]}")
+        self.begun, self.returned = about.total(), returned.total()
+        for file in self._folder.glob("spool/*/dead-letter*"):
+            for line in file.read_text().splitlines():
+                self._wrong("dead letters", f"{file.parent.name}: {line[:600]}")
+
+    def _ledgers(self) -> tuple[Counter[str], Counter[str]]:
+        """How many records of each id there may be, and how many there must be."""
+        about, returned = Counter[str](), Counter[str]()
+        for one in self._gone:
+            for line in one.ledger.read_text().splitlines() if one.ledger.exists() else ():
+                word, id, *count = line.split()
+                if word == "about":
+                    about[id] = int(count[0])
+                else:
+                    returned[id] += 1
+        return about, returned
+
+    def _in_opensearch(self) -> Iterator[str]:
+        self._opensearch.refresh()
+        query = {"size": PAGE, "_source": ["soak_id"], "query": {"exists": {"field": "soak_id"}}}
+        answer = self._opensearch.ask("logs-llmlog-default/_search", query, method="POST", scroll="2m")
+        while hits := answer["hits"]["hits"]:
+            yield from (hit["_source"]["soak_id"] for hit in hits)
+            scroll = {"scroll": "2m", "scroll_id": answer["_scroll_id"]}
+            answer = self._opensearch.ask("_search/scroll", scroll, method="POST")
+
+    _records_of = '{job="soak"} | json soak_id="soak_id" | soak_id != ""'
+
+    def _in_loki(self) -> set[tuple[int, str]]:
+        """The time and the id of each line, page by page; the late streams' too."""
+        query = self._records_of + ' | line_format "{{.soak_id}}" | keep job'
+        pairs: set[tuple[int, str]] = set()
+        start, end = self._began - 2 * JUMP, time.time() + 2 * JUMP
+        while True:
+            page = self._loki.entries(query, start, end, limit=PAGE)
+            pairs.update((stamp, id) for _, stamp, id, _ in page)
+            if len(page) < PAGE:
+                return pairs
+            start = page[-1][1] / 1e9 - 1e-3  # a float is good for a microsecond or so
+
+    def _count_in_loki(self) -> int:
+        window = int(time.time() - self._began + 3 * JUMP)
+        found = self._loki.query(f"sum(count_over_time({self._records_of}[{window}s]))", time.time() + JUMP)
+        return int(found[0]["value"][1]) if found else 0
+
+    def _wrong(self, what: str, which: str) -> None:
+        self._violations[what].append(which)
+
+    def _print(self, writing: float, delivering: float) -> None:
+        for what, which in self._violations.items():
+            print(f"WRONG: {what}: {len(which)}", *which[:FIRST_SHOWN], sep="\n  ")
+        print(f"{self.returned} records whose calls returned ({self.begun} begun), by {len(self._gone)} processes, "
+              f"{self.kills} of them killed")  # fmt: skip
+        print("servers:", ", ".join(f"{what} {count} times" for what, count in sorted(self._ends.items())))
+        for name, proxy in self._proxies.items():
+            requests = sum(count for what, count in proxy.met.items() if not what.startswith("server"))
+            told = ", ".join(f"{what} {count}" for what, count in sorted(proxy.met.items()))
+            lost, twice = (len(self._violations.get(f"{name}: {what}", ())) for what in ("lost", "twice"))
+            print(f"{name}: {self.found[name].total()} records, {lost} lost, {twice} twice; "
+                  f"{requests - proxy.met[PASSES]} of {requests} requests met: {told}")  # fmt: skip
+            for words, count in proxy.words.most_common(3):
+                print(f"  refused by the server itself, {count} times: {words.strip()}")
+        print(f"dead letters: {len(self._violations.get('dead letters', ()))}")
+        print(f"{writing:.0f} s of writing, {delivering:.0f} s until all was delivered; seed {self._seed}", flush=True)
 
 
 def main() -> int:
-    """Run as the parent, as a writer, or as the store."""
-    if sys.argv[1:2] == ["store"]:
-        store(sys.argv[2], int(sys.argv[3]))
-    if sys.argv[1:2] == ["write"]:
-        folder, stores, name, jumps, pace = sys.argv[2:]
-        write(pathlib.Path(folder), json.loads(stores), name, bool(jumps), float(pace))
+    """Run as the parent, as a writer, or as the one that delivers what is left."""
+    if sys.argv[1:2] in (["write"], ["deliver"]):
+        what, folder, urls, *more = sys.argv[1:]
+        if hasattr(signal, "SIGUSR1"):
+            faulthandler.register(signal.SIGUSR1)
+        path = pathlib.Path(folder)
+        if what == "deliver":
+            configure(path, json.loads(urls))
+            return deliver(path)
+        number, seed, rate, jump = more
+        writer = Writer(path, int(number), seed, float(rate), json.loads(jump))
+        configure(path, json.loads(urls))
+        writer.run()
+        return 0
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--records", type=int, default=200_000)
-    parser.add_argument("--processes", type=int, default=4)
-    parser.add_argument("--pace", type=float, default=0.008, help="seconds that a writer rests after 20 records")
-    parser.add_argument("--stops", type=int, default=5)
-    parser.add_argument(
-        "--real", nargs="+", choices=["loki", "elasticsearch"], default=[],
-        help="start a real Loki, a real OpenSearch, and kill them",
-    )  # fmt: skip
-    parser.add_argument("--loki", help="the address of a real Loki, empty before")
-    parser.add_argument("--elasticsearch", help="the address of a real OpenSearch or Elasticsearch, empty before")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
-    options = parser.parse_args()
-    print(f"seed {options.seed}")
+    parser.add_argument("--writers", type=int, default=4)
+    parser.add_argument("--outages", type=int, default=5, help="of each server")
+    parser.add_argument("--rate", type=float, default=1200.0, help="records a second, of all writers")
+    parser.add_argument("--life", type=float, default=12.0, help="seconds that a writer lives, on the average")
+    parser.add_argument("--share", type=float, default=0.25, help="of the requests that something happens to")
+    options = vars(parser.parse_args())
+    for server in (Loki, OpenSearch):
+        if not server.installed.exists():
+            parser.error(f"{server.__name__} is not installed ({server.installed.name}): make backends")
     with tempfile.TemporaryDirectory(prefix="llmlog-soak-") as made:
-        soak = Soak(pathlib.Path(made), options)
-        try:
-            holds = soak.run()
-        finally:
-            for writer in soak.writers[:]:
-                soak.kill(writer)
-            if soak.store_process is not None:
-                soak.store_process.kill()
-                soak.store_process.wait()
-            for server in soak.servers:
-                server.kill()
-    print("every record is there once" if holds else "BROKEN")
+        holds = Soak(pathlib.Path(made), **options).run()
     return 0 if holds else 1
 
 

@@ -110,7 +110,13 @@ def _add(others: _Object, attributes: _Object) -> None:
 
 def _cut_short(extras: _Object, attributes: _Object) -> None:
     """A stream that was cut short has no reason from the provider: the conventions' word is `error`."""
-    if "finish_reason" not in extras and extras.get("chunks") and extras.get("outcome") != "completed":
+    if "finish_reason" in extras:
+        reasons, places = attributes.get(_FINISH_REASONS), extras.get("cut_choices")
+        if type(reasons) is list and type(places) is list:
+            for place in places:
+                if type(place) is int:
+                    reasons.insert(place, "error")
+    elif extras.get("chunks") and extras.get("outcome") != "completed":
         attributes[_FINISH_REASONS] = ["error"]
 
 
@@ -160,8 +166,7 @@ def _seconds(value: Any, made: _Object, attributes: _Object) -> None:
 
 
 def _finish_reasons(value: Any, made: _Object, attributes: _Object) -> None:
-    reasons = value if type(value) is list else [value]
-    attributes[_FINISH_REASONS] = ["error" if reason is None else reason for reason in reasons]
+    attributes[_FINISH_REASONS] = list(value) if type(value) is list else [value]
 
 
 _SPECIAL: dict[str, Callable[[Any, _Object, _Object], None]] = {

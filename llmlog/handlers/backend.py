@@ -20,6 +20,8 @@ class Entry(NamedTuple):
     """Unique, and the same whenever this record is sent again: its segment's name and its place in it."""
     changed: str = ""
     """What `Backend.mended` has done to it ("late", "cut"); empty as it was written."""
+    again: bool = False
+    """Whether it may have been sent before, by this process or by one that was killed: it may be stored already."""
 
 
 @dataclass(frozen=True, slots=True)

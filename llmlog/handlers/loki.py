@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import orjson
@@ -12,9 +13,10 @@ import orjson
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.handlers.backend import Entry, Outcome
 from llmlog.handlers.loki_refusals import Stream, is_configuration, refused
+from llmlog.handlers.loki_stored import StoredLines
 from llmlog.handlers.mending import shortened
 from llmlog.handlers.shipped import SpooledHandler
-from llmlog.handlers.transport import Transport, address, connected, met_alike, refused_as_a_whole
+from llmlog.handlers.transport import Answer, Transport, address, connected, met_alike, refused_as_a_whole
 from llmlog.semconv import FIELDS
 
 __all__ = ["LokiBackend", "LokiHandler"]
@@ -28,6 +30,7 @@ _MOST_VALUES = 200  # of one label field: each is a stream, and Loki takes 5,000
 _LONGEST_LINE = 262_144
 _OTHER = "other"
 _SPAN = 1800 * 1_000_000_000  # half of what Loki takes behind the newest line of a stream
+_CLOCKS_DIFFER = 60 * 1_000_000_000
 
 _KEPT_APART = {
     spelling: field.name if spelling == field.name or field.unit != "ms" else spelling.replace(".", "_")
@@ -50,6 +53,9 @@ class LokiHandler(SpooledHandler):
     Ids and figures are structured metadata, so `{service="shop"} | model="gpt-4o" | unwrap cost_usd` reads no line.
     A line that Loki refuses for its age goes into a stream with the label `late`, or gets a time of now and `late`
     in its metadata; one that is too long has its texts cut.
+
+    What may be stored already, since its sending was interrupted, is asked for before it is sent again: Loki would
+    store it twice. That needs leave to read (`query_range`); without it, such records may be there twice.
     """
 
     def __init__(
@@ -99,7 +105,9 @@ class LokiBackend:
             self._headers["X-Scope-OrgID"] = tenant
         self.destination = f"{self.url} tenant={tenant or ''}"
         self._transport = transport
+        self._stored = StoredLines(transport, self.url, self._headers, self._label_fields)
         self._clock = clock
+        self._ahead = 0  # nanoseconds of our clock before Loki's
         taken = {*self._labels, *self._label_fields}  # the same name twice would be two in a query
         self._kept_apart = {spelling: name for spelling, name in _KEPT_APART.items() if name not in taken}
         self._spellings = [(name, *_spellings(name)) for name in self._label_fields]
@@ -131,18 +139,23 @@ class LokiBackend:
     def _settled(self, stream: Stream) -> Outcome:
         """The outcome of one push, and of another one for those that the first did not name, and so on."""
         found: list[tuple[Entry, str]] = []
-        while stream.entries:
-            named, outcome = self._push(stream)
+        named: list[tuple[Entry, str]] = []
+        while True:
+            # After a refusal as well: the good lines are stored, and which they are its words do not say for certain.
+            stream, outcome = self._stored.missing(stream, in_doubt=bool(named))
+            if outcome is None:
+                missing = {entry.key for entry in stream.entries}
+                found += [(entry, reason) for entry, reason in named if entry.key in missing]
+                stream = stream.without({entry.key for entry, _ in named})
+                if not stream.entries:
+                    return Outcome(refused=found)
+                # Of others there was another kind of error, which it did not tell: those go out again.
+                named, outcome = self._push(stream)
             if outcome is not None:
                 if not found:
                     return outcome
                 left = stream.entries if outcome.split or outcome.denied else outcome.again
                 return Outcome(again=left, refused=[*found, *outcome.refused], pause=outcome.pause)
-            # The others go out again at once. They are stored already, and Loki merges what is equal, unless there was
-            # another kind of error, which it did not tell.
-            found += named
-            stream = stream.without({entry.key for entry, _ in named})
-        return Outcome(refused=found)
 
     def _push(self, stream: Stream) -> tuple[list[tuple[Entry, str]], Outcome | None]:
         """Those that were refused by name, or else the outcome of all."""
@@ -158,6 +171,7 @@ class LokiBackend:
         words = answer.body.decode("utf-8", "replace")
         if is_configuration(words):
             return [], Outcome(denied=answer.words)
+        self._set_by(answer)
         found = refused(words, stream)
         return found, None if found else refused_as_a_whole(entries, answer.words)
 
@@ -235,8 +249,17 @@ class LokiBackend:
         done = entry.changed.split()
         if "now" in done:
             return None
-        stamp = entry.stamp + (self._clock() - entry.stamp) // _SPAN * _SPAN
+        stamp = entry.stamp + (self._clock() - self._ahead - entry.stamp) // _SPAN * _SPAN
         return Entry(stamp, entry.line, entry.key, " ".join([*(one for one in done if one != "late"), "now"]))
+
+    def _set_by(self, answer: Answer) -> None:
+        """Where Loki's clock tells another time than ours, its own is the one that it refuses records by."""
+        try:
+            theirs = int(parsedate_to_datetime(answer.headers.get("date", "")).timestamp()) * 1_000_000_000
+        except (ValueError, OverflowError):
+            return
+        ahead = self._clock() - theirs
+        self._ahead = ahead if abs(ahead) > _CLOCKS_DIFFER else 0
 
 
 def _stamp(entry: Entry) -> int:

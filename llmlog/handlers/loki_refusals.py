@@ -53,10 +53,10 @@ def is_configuration(words: str) -> bool:
 
 
 def refused(words: str, stream: Stream) -> list[tuple[Entry, str]]:
-    """The entries that were certainly not taken, each with the reason. Empty: the words do not say.
+    """The entries that were not taken, each with the reason. Empty: the words do not say.
 
     There may be others: Loki names ten, and tells one kind of error at a time. Times in its texts are whole seconds,
-    mostly, so what lies at the edge of one is left for the next answer to name.
+    mostly: of what is too new, those of the first second may have been taken all the same.
     """
     found: dict[str, tuple[Entry, str]] = {}
     for entry, reason in (*_too_late(words, stream), *_beyond_a_limit(words, stream)):
@@ -85,9 +85,7 @@ def _beyond_a_limit(words: str, stream: Stream) -> Iterable[tuple[Entry, str]]:
         yield from ((entry, f"timestamp too old: {bounds[0]}") for entry in stream.entries if entry.stamp < oldest)
     if named := _TOO_NEW.findall(words):
         second = min(map(_nanoseconds, named))
-        within = [entry.stamp for entry in stream.entries if second <= entry.stamp < second + _SECOND]
-        newest = max(within, default=second + _SECOND)
-        yield from ((entry, f"timestamp too new: {named[0]}") for entry in stream.entries if entry.stamp >= newest)
+        yield from ((entry, f"timestamp too new: {named[0]}") for entry in stream.entries if entry.stamp >= second)
     if limit := _TOO_LONG.search(words):
         longest = int(limit[1])
         yield from ((entry, limit[0]) for entry in stream.entries if len(entry.line) > longest)

@@ -1,13 +1,15 @@
 """One file of a spool: lines that were appended, how far they are settled, and the lock that says whose it is.
 
-A line is `<stamp> <JSON>`. Beside the file stands its position: how many bytes at its start are settled, rewritten in
-place after each acknowledgement. Whoever has the lock may send what is in the file and remove it, nobody else: a
-segment whose lock is free was left by a process that is dead, or has gone on to its next one.
+A line is `<stamp> <JSON>`. Beside the file stands its position: how many bytes at its start are settled, and how many
+may have been sent, rewritten in place before each batch and after each acknowledgement. Whoever has the lock may send
+what is in the file and remove it, nobody else: a segment whose lock is free was left by a process that is dead, or has
+gone on to its next one.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -28,15 +30,17 @@ _READ_MORE = 4  # times as much, where a line is longer than what was read
 class Segment:
     """An open segment, locked by this process."""
 
-    __slots__ = ("_position_fd", "fd", "name", "path", "position", "records", "size", "sound", "taken")
+    __slots__ = ("_position_fd", "fd", "name", "path", "position", "records", "sent", "size", "sound", "taken")
 
-    def __init__(self, path: str, fd: int, size: int, position: int) -> None:
+    def __init__(self, path: str, fd: int, size: int, position: int = 0, sent: int = 0) -> None:
         self.path = path
         self.name = os.path.basename(path)[: -len(SUFFIX)]
         self.fd = fd
         self.size = size
         """Bytes of whole lines."""
         self.position = position
+        self.sent = sent
+        """Up to where something may have been sent: an entry before it that is not settled may be stored already."""
         self.records = 0
         """How many this process has appended."""
         self.taken = 0
@@ -58,7 +62,7 @@ class Segment:
             try:
                 lock(fd)
                 if is_still(path, fd):
-                    return cls(path, fd, 0, 0)
+                    return cls(path, fd, 0)
             except BlockingIOError:  # somebody has taken it for one that was left behind, and will remove it
                 pass
             except BaseException:
@@ -80,7 +84,8 @@ class Segment:
             lock(fd)
             if is_still(path, fd):
                 size = os.fstat(fd).st_size
-                return cls(path, fd, size, min(size, _read_position(path)))
+                position, sent = _read_position(path)
+                return cls(path, fd, size, min(size, position), min(size, sent))
         except OSError:
             pass
         except BaseException:
@@ -112,11 +117,12 @@ class Segment:
         entries: list[Entry] = []
         add = entries.append
         prefix = self.name + "-"
+        sent = self.sent
         broken = 0
         for line in lines:
             stamp, _, text = line.partition(b" ")
             if text[:1] == b"{" and text[-1:] == b"}" and stamp.isdigit():
-                add(_entry(Entry, (int(stamp), text, f"{prefix}{at}", "")))
+                add(_entry(Entry, (int(stamp), text, f"{prefix}{at}", "", at < sent)))
             else:
                 broken += 1
             at += len(line) + 1
@@ -135,9 +141,18 @@ class Segment:
     def settle(self, position: int) -> None:
         """All before `position` is settled, for the next process too. OSError: only this process knows."""
         self.position = position
+        self._note()
+
+    def sending(self, end: int) -> None:
+        """What stands before `end` is about to be sent, for the next process too. OSError as in `settle`."""
+        if end > self.sent:
+            self.sent = end
+            self._note()
+
+    def _note(self) -> None:
         if self._position_fd < 0:
             self._position_fd = os.open(self.path + POSITION, os.O_WRONLY | os.O_CREAT, 0o600)
-        os.pwrite(self._position_fd, b"%020d\n" % position, 0)
+        os.pwrite(self._position_fd, b"%020d\n%020d\n" % (self.position, self.sent), 0)
 
     def unsettled(self) -> int:
         """How many records are in it that were not settled."""
@@ -206,13 +221,16 @@ def bytes_waiting(folder: str) -> int:
         for file in files:
             if file.name.endswith(SUFFIX):
                 with suppress(OSError):  # it may have been sent, and removed, just now
-                    waiting += max(0, file.stat().st_size - _read_position(file.path))
+                    waiting += max(0, file.stat().st_size - _read_position(file.path)[0])
     return waiting
 
 
-def _read_position(path: str) -> int:
+def _read_position(path: str) -> tuple[int, int]:
     try:
         with open(path + POSITION, "rb") as file:
-            return int(file.read(20))
-    except (OSError, ValueError):  # none yet: everything is sent, and what was stored before is known by its key
-        return 0
+            position, sent = file.read(42).split()
+            return int(position), int(sent)
+    except FileNotFoundError:  # nothing was sent yet
+        return 0, 0
+    except (OSError, ValueError):  # torn: all of it may have been sent, and none is known to be settled
+        return 0, sys.maxsize

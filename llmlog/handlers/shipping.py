@@ -188,14 +188,16 @@ class Shipper:
         return True
 
     def _send(self, part: list[Entry]) -> None:
+        if self._segment is not None:
+            self._noted(self._segment.sending, self._end)
         try:
             outcome = self._backend.send(part)
             self._take(part, outcome)
         except OSError:  # TimeoutError is one
-            self._parts.appendleft(part)
+            self._parts.appendleft(_sent(part))
             self._failed(self._clock())
         except BaseException:
-            self._parts.appendleft(part)
+            self._parts.appendleft(_sent(part))
             raise
         else:
             if not self._parts:
@@ -218,6 +220,7 @@ class Shipper:
         if outcome.split:
             if len(part) > 1:
                 half = len(part) // 2
+                part = _sent(part)
                 self._parts.extendleft((part[half:], part[:half]))
                 self._recovered(now)
                 self._asked(now, outcome.pause)
@@ -232,7 +235,7 @@ class Shipper:
         if mended:
             self._parts.appendleft(mended)
         if again:
-            self._parts.appendleft(again)
+            self._parts.appendleft(_sent(again))
             if len(again) < len(part):  # it takes some: no outage
                 self._attempts = 0
             self._failed(now, outcome.pause)
@@ -249,7 +252,7 @@ class Shipper:
         except Exception as error:
             fault("mending a record", error)
             return None
-        return mended if mended is None or mended.key == entry.key else mended._replace(key=entry.key)
+        return None if mended is None else mended._replace(key=entry.key, again=entry.again)
 
     def _put_aside(self, entry: Entry, reason: str) -> bool:
         """False where it cannot be: the disk is full, say, and it has to stay in the spool."""
@@ -286,8 +289,11 @@ class Shipper:
         if position >= segment.size and not self._spool.is_active(segment):
             segment.position = position  # it is about to be removed
             return
+        self._noted(segment.settle, position)
+
+    def _noted(self, note: Callable[[int], None], position: int) -> None:
         try:
-            segment.settle(position)
+            note(position)
         except OSError as error:
             notice(
                 f"settling in {self._spool.folder}",
@@ -471,6 +477,11 @@ class Shipper:
         self._told, self.refused = (0, 0, 0), 0
         self._is_new_process = True
         _here.shipping = False
+
+
+def _sent(entries: list[Entry]) -> list[Entry]:
+    """The same, once they have been sent: they may be stored, whatever was heard, or not heard, of them."""
+    return [entry if entry.again else entry._replace(again=True) for entry in entries]
 
 
 def _run(ref: weakref.ref[Shipper], wake: threading.Event) -> None:

@@ -47,7 +47,7 @@ def of(service: str, collector: Collector) -> list[dict[str, Any]]:
     return [
         log
         for log in collector.logs()
-        if attributes(log["resource"]["attributes"]).get("service.name") == {"stringValue": service}
+        if attributes(log["resource"].get("attributes", [])).get("service.name") == {"stringValue": service}
     ]
 
 

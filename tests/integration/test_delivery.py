@@ -216,7 +216,7 @@ def test_kill_9(place: Place) -> None:
     """Four writers on one spool are killed in the middle of everything, again and again, and answers are lost."""
     program = """
 Store.lies = 0.2
-handler(batch_records=50, max_bytes=1 << 20)
+handler(batch_records=50, max_bytes=1 << 28)  # more than they can write: nothing is dropped
 for n in range(10**9):
     say(n)
 """

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from typing import Any
 
-from delivering import SECOND, delivered, each_once
+from delivering import SECOND, delivered, each_once, sent
 from fake_loki import HOUR, Loki
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,7 +55,7 @@ def test_loki_has_each_entry_once(batch: list[Entry], line_limit: int, metadata_
     assert all("max entry size" in reason for _, reason in aside)  # nothing in them could be cut
     lines = Counter(one.line.decode() for one in batch)
     others = Counter(line for *_, line in server.stored) - lines
-    assert all(len(line.encode()) <= line_limit and '"x' in line for line in others)  # those that were cut
+    assert all(len(line.encode()) <= line_limit for line in others)
     assert sum(others.values()) <= sum(len(one.line) > line_limit for one in batch)
 
 
@@ -65,8 +65,8 @@ def test_loki_has_nothing_twice_when_all_is_sent_again(batch: list[Entry]) -> No
     server = Loki(max((one.stamp for one in batch), default=NOW))
     on_time = [one for one in batch if one.stamp > server.now - HOUR]
     backend = LokiBackend("http://loki", FakeTransport(server), clock=lambda: NOW)
-    for _ in range(2):
-        outcome = backend.send(on_time)
+    for again in (on_time, sent(on_time)):
+        outcome = backend.send(again)
         assert [*outcome.again, *outcome.refused] == []
     assert len(server.stored) == len(on_time)
 

@@ -121,7 +121,7 @@ def test_a_stream_that_was_cut_has_error_for_its_reason(calls: Captured) -> None
     ]
     for _ in llmlog.stream(chunks, model="gpt-4o-mini"):
         pass
-    assert calls.one()["finish_reason"] == ["stop", None, "length"]
+    assert (calls.one()["finish_reason"], calls.one()["cut_choices"]) == (["stop", "length"], [1])
     assert of_call(calls)["Attributes"]["gen_ai.response.finish_reasons"] == ["stop", "error", "length"]
 
 

@@ -134,12 +134,24 @@ def test_a_position_that_cannot_be_read_sends_all_again(folder: str) -> None:
     """The backend knows by the keys what it has; a position beyond the end is the end."""
     segment = written(folder, b'17 {"a":1}\n')
     segment.close()
-    for content, position in ((b"", 0), (b"x" * 21, 0), (b"%020d\n" % 99, 11)):
+    for content, position in ((b"", 0), (b"x" * 21, 0), (b"%020d\n" % 99, 0), (b"%020d\n%020d\n" % (99, 99), 11)):
         pathlib.Path(segment.path + ".position").write_bytes(content)
         adopted = Segment.adopt(segment.path)
         assert adopted is not None
-        assert adopted.position == position
+        assert (adopted.position, adopted.sent) == (position, 11)
         adopted.close()
+
+
+def test_what_was_being_sent_may_be_stored(folder: str) -> None:
+    """Its process was killed then: the next one knows how far it may have come."""
+    segment = written(folder, b"".join(b'%d {"a":1}\n' % n for n in range(10, 14)))
+    segment.settle(11)
+    segment.sending(33)
+    segment.close()
+    adopted = Segment.adopt(segment.path)
+    assert adopted is not None
+    assert [entry.again for entry in adopted.read(10, 1000)[0]] == [True, True, False]
+    adopted.close()
 
 
 def test_an_append_that_was_broken_off(folder: str) -> None:

@@ -46,6 +46,7 @@ SUMMARY = [
     "outcome",
     "ended_by",
     "finish_reason",
+    "cut_choices",
     "refused",
     "content_filtered",
     "latency_ms",

@@ -188,10 +188,12 @@ def test_a_part_is_sent_again(line: Line) -> None:
     line.log(5)
     assert line.run() == 0.5
     segment = next(line.folder.glob("*.position"))
-    assert int(segment.read_bytes()) == json.dumps({"n": 0}).__len__() + 21
+    length = len(json.dumps({"n": 0})) + 21
+    assert [int(one) for one in segment.read_bytes().split()] == [length, 5 * length]
     line.clock.advance(0.5)
     line.run()
     assert line.sent == [[0, 1, 2, 3, 4], [1, 3]]
+    assert [[one.again for one in part] for part in line.backend.sent] == [[False] * 5, [True] * 2]
 
 
 def test_a_batch_that_is_refused_as_a_whole_is_halved(line: Line) -> None:
@@ -289,7 +291,7 @@ def test_dead_letters_are_bounded(line: Line, delivery: pytest.LogCaptureFixture
 
 
 def test_another_process_goes_on_where_this_one_was_killed(line: Line, tmp_path: pathlib.Path) -> None:
-    """What was settled is not sent again, what was not is sent under the same key."""
+    """What was settled is not sent again, what was not is sent under the same key, and may be there."""
     line.backend.answers.extend([None, OSError()])
     line.log(3)
     line.run()
@@ -300,7 +302,8 @@ def test_another_process_goes_on_where_this_one_was_killed(line: Line, tmp_path:
     other.log(1)
     other.run()
     assert other.sent == [[3, 4], [0]]
-    assert other.backend.sent[0] == line.backend.sent[1]
+    assert other.backend.sent[0] == [one._replace(again=True) for one in line.backend.sent[1]]
+    assert not other.backend.sent[1][0].again
     other.close()
     assert list(line.folder.iterdir()) == []
 
@@ -432,3 +435,18 @@ def test_a_record_that_comes_while_nothing_is_found(line: Line, monkeypatch: pyt
     monkeypatch.setattr(line.spool, "wake_when", meanwhile)
     assert line.run() is None
     assert line.arrived == [0]
+
+
+@pytest.mark.parametrize("fault", [OSError("no answer"), Outcome(split="413")])
+def test_what_is_sent_again_may_be_stored(line: Line, fault: Any) -> None:
+    """Whatever was heard of the first sending, or not heard; the backend is told so, and mended forms say so too."""
+    line.backend.answers.extend([fault, lambda entries: Outcome(refused=[(entries[0], "no")])])
+    line.backend._mends = lambda entry, reason: Entry(entry.stamp, b'{"n": 7}', entry.key, "mended")
+    line.log(2)
+    line.run()
+    line.clock.advance(60.0)
+    assert line.run() is None
+    first, *later = line.backend.sent
+    assert [one.again for one in first] == [False, False]
+    assert all(one.again for part in later for one in part)
+    assert any(one.changed for part in later for one in part)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from conftest import framework, sdk
+from conftest import framework
 from http_servers import BAD_HEADERS, Process, asked_with, hang_up, headers_of, process_with, status_of
 
 import llmlog
 
 framework("django")
-sdk("gunicorn")
-sdk("uvicorn")
-httpx = sdk("httpx")
+framework("gunicorn")
+framework("uvicorn")
+httpx = framework("httpx")
 
 COMMANDS = {
     "asgi": ("uvicorn", "--fd", "{fd}", "--log-level", "warning", "django_service:asgi"),

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from conftest import Records, sdk
+from conftest import Records, framework
 from http_servers import BAD_HEADERS, asked_with, hang_up, headers_of, raw, status_of, uvicorn_with, wait_for
 
 import llmlog
@@ -18,11 +18,11 @@ from llmlog.formatters import JSONFormatter
 from llmlog.middleware import ASGIMiddleware
 from llmlog.testing import Script, serve
 
-fastapi = sdk("fastapi")
-httpx = sdk("httpx")
-openai = sdk("openai")
-sdk("uvicorn")
-websockets = sdk("websockets")
+fastapi = framework("fastapi")
+httpx = framework("httpx")
+openai = framework("openai")
+framework("uvicorn")
+websockets = framework("websockets")
 
 from fastapi.responses import JSONResponse, StreamingResponse  # noqa: E402
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import framework, sdk
+from conftest import framework
 from http_servers import BAD_HEADERS, Process, asked_with, hang_up, headers_of, process_with, status_of
 
 import llmlog
 
 framework("flask")
-sdk("gunicorn")
-httpx = sdk("httpx")
+framework("gunicorn")
+httpx = framework("httpx")
 
 
 @pytest.fixture(scope="module", params=["sync", "gthread"])

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import framework, sdk
+from conftest import framework
 
 ROOT = Path(__file__).parents[3]
 
@@ -47,7 +47,7 @@ def records(file: Path, event: str = "llm.call") -> list[dict[str, Any]]:
 )
 def test_a_framework(tmp_path: Path, library: str, route: str) -> None:
     """One answer is read to its end and one is left: each request and each call has its record, joined by the id."""
-    framework(library) if library != "fastapi" else sdk(library)
+    framework(library)
     printed = run(f"{library}_app.py", tmp_path)
     assert "Your parcel left our warehouse this morning." in printed
     file = tmp_path / ".demo" / f"{library}.jsonl"
@@ -77,7 +77,7 @@ def test_structlog(tmp_path: Path) -> None:
 
 def test_langchain(tmp_path: Path) -> None:
     """Two runs of one chain: read to the end, and left; each with its search."""
-    sdk("langchain_openai")
+    framework("langchain_openai")
     assert "Your parcel left our warehouse this morning." in run("langchain_app.py", tmp_path)
     file = tmp_path / ".demo" / "langchain.jsonl"
     whole, left = records(file)
@@ -116,7 +116,7 @@ def test_litellm(tmp_path: Path) -> None:
 
 def test_a_ui_s_callbacks(tmp_path: Path) -> None:
     """The UI has the whole text, the record bears the request's fields."""
-    sdk("langchain_openai")
+    framework("langchain_openai")
     printed = run("gradio_style.py", tmp_path)
     (record,) = records(tmp_path / ".demo" / "gradio.jsonl")
     assert printed.startswith("Your parcel left our warehouse this morning.")
@@ -145,7 +145,7 @@ def azure_chunks() -> Iterator[bytes]:
 
 def test_a_ui_s_callbacks_with_azure(tmp_path: Path) -> None:
     """Chunks without choices and with empty texts are normal: nothing breaks, nothing is lost."""
-    sdk("langchain_openai")
+    framework("langchain_openai")
     paths = []
 
     class Azure(http.server.BaseHTTPRequestHandler):

@@ -9,16 +9,16 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import framework, sdk
+from conftest import framework
 
 import llmlog
 from llmlog.testing import ABSENT, Captured, Script, ScriptedServer, ToolCall, assert_one_summary, serve
 
-core = sdk("langchain_core")
-chat_openai: Any = sdk("langchain_openai").ChatOpenAI
-chat_anthropic: Any = sdk("langchain_anthropic").ChatAnthropic
-StrOutputParser: Any = sdk("langchain_core.output_parsers").StrOutputParser
-runnables: Any = sdk("langchain_core.runnables")
+core = framework("langchain_core")
+chat_openai: Any = framework("langchain_openai").ChatOpenAI
+chat_anthropic: Any = framework("langchain_anthropic").ChatAnthropic
+StrOutputParser: Any = framework("langchain_core.output_parsers").StrOutputParser
+runnables: Any = framework("langchain_core.runnables")
 
 WHOLE = Script(["Hello", " world"])
 CUT = Script(["Hello", " world"], "cut")
@@ -295,7 +295,7 @@ def test_threads(server: ScriptedServer, llm_calls: Captured) -> None:
 def test_an_agent(runner: asyncio.Runner, server: ScriptedServer, llm_calls: Captured, way: str) -> None:
     """LangChain's agents: two calls of the model, and the tool between them, all of one run."""
     agents = framework("langchain.agents")
-    tools = sdk("langchain_core.tools")
+    tools = framework("langchain_core.tools")
 
     @tools.tool  # type: ignore[misc]  # where mypy runs, this is not typed
     def order_status(order: int) -> str:

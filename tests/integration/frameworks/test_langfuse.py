@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import framework, sdk
+from conftest import framework
 
 import llmlog
 from llmlog.testing import Script, ScriptedServer, serve
 
 framework("langfuse")
-protocol: Any = sdk("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
+protocol: Any = framework("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
 
 ROOT = Path(llmlog.__file__).parents[1]
 

@@ -12,18 +12,18 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
-from conftest import framework, sdk
+from conftest import framework
 
 import llmlog
 from llmlog.middleware import ASGIMiddleware
 from llmlog.testing import Captured, Script, ScriptedServer, assert_one_summary, serve
 
 langserve = framework("langserve")
-FastAPI: Any = sdk("fastapi").FastAPI
-uvicorn = sdk("uvicorn")
-ChatOpenAI: Any = sdk("langchain_openai").ChatOpenAI
-prompts = sdk("langchain_core.prompts")
-parsers = sdk("langchain_core.output_parsers")
+FastAPI: Any = framework("fastapi").FastAPI
+uvicorn = framework("uvicorn")
+ChatOpenAI: Any = framework("langchain_openai").ChatOpenAI
+prompts = framework("langchain_core.prompts")
+parsers = framework("langchain_core.output_parsers")
 
 QUESTION = {"question": "Where is my parcel?"}
 PATIENCE = 10.0

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import framework, sdk
+from conftest import framework
 from http_servers import Process, connected, hang_up, process_with, wait_for
 
-sdk("starlette")
-sdk("uvicorn")
-httpx = sdk("httpx")
+framework("starlette")
+framework("uvicorn")
+httpx = framework("httpx")
 
 UVICORN = ("uvicorn", "--fd", "{fd}", "--log-level", "warning")
 SERVERS = {"uvicorn": UVICORN, "hypercorn": ("hypercorn", "--bind", "fd://{fd}", "--graceful-timeout", "1")}
@@ -22,7 +22,7 @@ SERVERS = {"uvicorn": UVICORN, "hypercorn": ("hypercorn", "--bind", "fd://{fd}",
 @pytest.fixture(scope="module", params=SERVERS)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """The service under each of the servers."""
-    framework(request.param) if request.param == "hypercorn" else sdk(request.param)
+    framework(request.param)
     command = (*SERVERS[request.param], "starlette_service:application")
     with process_with(tmp_path_factory.mktemp(request.param), *command) as process:
         yield process
@@ -103,10 +103,10 @@ def test_an_error_half_way(server: Process) -> None:
 
 def test_a_websocket_that_the_service_closes(server: Process) -> None:
     """The code is the service's."""
-    client = sdk("websockets.sync.client")
+    client = framework("websockets.sync.client")
     with client.connect(f"ws{server.url[4:]}/ws/blue", additional_headers={"X-Request-ID": "w-1"}) as connection:
         assert connection.recv() == "w-1"
-        with pytest.raises(sdk("websockets.exceptions").ConnectionClosed):
+        with pytest.raises(framework("websockets.exceptions").ConnectionClosed):
             connection.recv()
     record = server.one("websocket.connection", "w-1")
     told = {"http_route": "/ws/{room}", "close_code": 4000, "messages_out": 1, "outcome": "completed",
