@@ -72,9 +72,10 @@ _HOMES = {
     "usage": ("Usage",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = frozenset(
-    {*_HOMES, "filters", "formatters", "handlers", "journal", "metrics", "middleware", "semconv", "testing"}
-)
+_MODULES = frozenset({
+    *_HOMES, "filters", "formatters", "handlers", "integrations", "journal", "metrics", "middleware", "semconv",
+    "testing",
+})  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -87,6 +87,8 @@ def totals() -> Totals:
 def bind(**fields: Any) -> None:
     """Add fields to the current context: from here on every record of this request bears them."""
     now = _current.get()
+    if now.request is not None:
+        now.request.bound.update(fields)
     _current.set(now.extended(fields, now.request))
 
 
@@ -96,4 +98,7 @@ def unbind(*names: str) -> None:
         if not isinstance(name, str):
             raise UsageTypeError(f"unbind() takes names of fields, got {shown(name)}")
     now = _current.get()
+    if now.request is not None:
+        for name in names:
+            now.request.bound.pop(name, None)
     _current.set(Context({k: v for k, v in now._fields.items() if k not in names}, now.request))

@@ -2,7 +2,8 @@
 
     llmlog.configure(metrics_seconds=60)            # or llmlog.metrics.start(60)
 
-Memory, threads and open files are psutil's (`pip install 'llmlog[metrics]'`); without it the rest is logged.
+Memory, threads and open files are psutil's (`pip install 'llmlog[metrics]'`); without it the rest is logged: CPU, open
+calls, and what waits in the spools of the handlers. `gauge()` adds more.
 """
 
 from __future__ import annotations

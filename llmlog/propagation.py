@@ -13,7 +13,9 @@ from llmlog.faults import fault
 
 __all__ = ["added_to", "checked_hosts", "extract", "inject", "trace_of_now", "valid_request_id"]
 
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_TRACEPARENT = re.compile(
+    r"(?!ff)(?!00.{53}-)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
+)  # version 00 has nothing behind its flags, later ones may
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _MAX_STATE = 512  # W3C: at least this much of tracestate has to be passed on
 _MAX_BAGGAGE = 8192
@@ -29,18 +31,21 @@ def extract(headers: Mapping[Any, Any] | Iterable[tuple[Any, Any]]) -> dict[str,
 
     `headers`: a mapping or pairs, text or bytes, names in any case. What is not valid is left out, as if it had not
     been sent: `request_id` (X-Request-ID), `trace_id`, `span_id`, `trace_flags` (traceparent), `tracestate`, `baggage`.
+    Of several ids the first valid one counts, several traceparents are none, the other two are lists and are joined.
     """
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for name, value in _pairs(headers):
-        found.setdefault(_text(name).lower(), _text(value).strip())
+        if text := _text(value).strip():
+            found.setdefault(_text(name).lower(), []).append(text)
     fields = {}
-    if valid_request_id(request_id := found.get("x-request-id", "")):
+    if request_id := next(filter(valid_request_id, found.get("x-request-id", ())), None):
         fields["request_id"] = request_id
-    if trace := _TRACEPARENT.fullmatch(found.get("traceparent", "")):
+    traces = found.get("traceparent", ())
+    if len(traces) == 1 and (trace := _TRACEPARENT.fullmatch(traces[0])):
         fields["trace_id"], fields["span_id"], fields["trace_flags"] = trace.group(1, 2, 3)
-        if 0 < len(state := found.get("tracestate", "")) <= _MAX_STATE and _is_plain(state):
+        if 0 < len(state := ",".join(found.get("tracestate", ()))) <= _MAX_STATE and _is_plain(state):
             fields["tracestate"] = state
-    if 0 < len(baggage := found.get("baggage", "")) <= _MAX_BAGGAGE and _is_plain(baggage):
+    if 0 < len(baggage := ",".join(found.get("baggage", ()))) <= _MAX_BAGGAGE and _is_plain(baggage):
         fields["baggage"] = baggage
     return fields
 
@@ -54,7 +59,9 @@ def inject(headers: Mapping[str, str] | None = None) -> dict[str, str]:
     taken = {name.lower() for name in made if isinstance(name, str)}
     now = current()
     trace = {**now, **trace_of_now()}
-    ours = {"X-Request-ID": now.get("request_id"), "tracestate": now.get("tracestate"), "baggage": now.get("baggage")}
+    ours = {"X-Request-ID": now.get("request_id"), "baggage": now.get("baggage")}
+    if trace.get("trace_id") == now.get("trace_id"):  # else it is another trace's: the span began one of its own
+        ours["tracestate"] = now.get("tracestate")
     if trace.get("trace_id") and trace.get("span_id"):
         flags = trace.get("trace_flags") or "00"
         ours["traceparent"] = f"00-{trace['trace_id']}-{trace['span_id']}-{flags}"

@@ -58,12 +58,13 @@ class RequestState:
     """What one request has run up so far, shared by all its contexts. Figures of nested requests count in outer ones.
 
     `totals` of its ended calls; `disconnected`: whether the client has hung up, as the middleware saw it. `part`: it
-    goes on with the request around it, under the same id.
+    goes on with the request around it, under the same id. `bound`: what was bound in it last, in any of its threads
+    and tasks, whose contexts are copies: for the record that sums it up.
     """
 
     __slots__ = (
-        "_counted", "_over_budget", "_uncounted", "closed", "disconnected", "left", "parent", "part", "passed_over",
-        "restores", "totals",
+        "_counted", "_over_budget", "_uncounted", "bound", "closed", "disconnected", "left", "parent", "part",
+        "passed_over", "restores", "totals",
     )  # fmt: skip
 
     def __init__(self, parent: RequestState | None = None, *, part: bool = False) -> None:
@@ -73,6 +74,7 @@ class RequestState:
         self.disconnected = False
         self.closed = False
         self.left: dict[str, Left] = {}  # by call_id
+        self.bound: dict[str, Any] = {}
         self.passed_over = False
         self.restores: Any = None  # the context outside it, once it was passed over
         self._over_budget = False

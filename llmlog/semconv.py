@@ -243,6 +243,7 @@ _TABLE = (
     _field("threads", "int", "its threads", otel="process.thread.count"),
     _field("open_files", "int", "its open files and sockets", otel="process.unix.file_descriptor.count"),
     _field("open_calls", "int", "LLM calls that have no end yet, streams that are held among them"),
+    _field("spool_waiting_bytes", "int", "records in the spools that no backend has taken yet", unit="bytes"),
     # What became of records on their way to a backend (llm.delivery)
     _field("backend", "str", "the kind of backend that does not have these records"),
     _field("destination", "str", "its address, and what else tells it from others"),

@@ -17,7 +17,7 @@ from contextlib import suppress
 from llmlog.handlers.backend import Entry
 from llmlog.locks import is_still, lock
 
-__all__ = ["Segment", "make_folder", "offset_of", "segments_of"]
+__all__ = ["Segment", "bytes_waiting", "make_folder", "offset_of", "segments_of"]
 
 SUFFIX = ".segment"
 POSITION = ".position"
@@ -212,6 +212,17 @@ def segments_of(folder: str) -> Sequence[str]:
                 with suppress(OSError):
                     os.unlink(path)
     return segments
+
+
+def bytes_waiting(folder: str) -> int:
+    """How much stands in the segments of a folder, whosever they are, that is not settled."""
+    waiting = 0
+    with suppress(OSError), os.scandir(folder) as files:
+        for file in files:
+            if file.name.endswith(SUFFIX):
+                with suppress(OSError):  # it may have been sent, and removed, just now
+                    waiting += max(0, file.stat().st_size - _read_position(file.path)[0])
+    return waiting
 
 
 def _read_position(path: str) -> tuple[int, int]:

@@ -12,12 +12,13 @@ from typing import Any
 
 import orjson
 
-from llmlog import locks, records
+from llmlog import locks, metrics, records
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.faults import notice
 from llmlog.formatters import JSONFormatter
 from llmlog.handlers.backend import Backend
 from llmlog.handlers.dead_letters import DeadLetters
+from llmlog.handlers.segments import bytes_waiting
 from llmlog.handlers.shipping import DELIVERY, Shipper, is_reporting, is_shipping
 from llmlog.handlers.spool import Spool
 
@@ -157,6 +158,15 @@ class SpooledHandler(logging.Handler):
             if untold := self._shipper.untold():
                 notice(f"closing {self.spool.folder}", f"{untold} records for {self.backend.name} were dropped")
         super().close()
+
+
+def _bytes_waiting() -> int | None:
+    """What waits in the spools of this process's handlers, other processes' records in them included."""
+    folders = {one.spool.folder for one in list(records.deliverers) if isinstance(one, SpooledHandler)}
+    return sum(map(bytes_waiting, folders)) if folders else None
+
+
+metrics.gauge("spool_waiting_bytes", _bytes_waiting)
 
 
 def _folder(spool: Any, backend: Backend) -> str:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from llmlog import settings
@@ -25,6 +25,7 @@ from llmlog.exceptions import UsageTypeError, shown
 from llmlog.faults import fault
 from llmlog.plain import text_of
 from llmlog.propagation import extract, inject
+from llmlog.providers.base import fields_of
 from llmlog.redaction import redact
 from llmlog.request_state import RequestState
 from llmlog.scopes import RequestScope, request
@@ -37,6 +38,7 @@ except ImportError as error:
 __all__ = ["connect", "disconnect"]
 
 _HEADER = "llmlog"
+_PLAIN = (str, int, float, bool)
 _LEVELS = {"FAILURE": logging.ERROR, "REVOKED": logging.WARNING}
 
 _fields: tuple[str, ...] = ()
@@ -71,7 +73,7 @@ def _sending(headers: Any = None, **_: Any) -> None:
     try:
         if isinstance(headers, dict):
             now = current()
-            along = {name: now[name] for name in _fields if isinstance(now.get(name), (str, int, float, bool))}
+            along = {name: now[name] for name in _fields if isinstance(now.get(name), _PLAIN)}
             if made := inject():
                 headers[_HEADER] = {"headers": made, "fields": along}
     except Exception as error:
@@ -80,20 +82,21 @@ def _sending(headers: Any = None, **_: Any) -> None:
 
 def _starting(task_id: Any = None, task: Any = None, **_: Any) -> None:
     try:
-        context = task.request
-        came = context.get(_HEADER)
-        found: dict[str, Any] = {}
-        if isinstance(came, Mapping):
-            headers, fields = came.get("headers"), came.get("fields")
-            found = {**(fields if isinstance(fields, Mapping) else {}), **extract(headers or {})}
-        found.update(task_name=task.name, task_id=text_of(task_id))
-        found = {name: value for name, value in found.items() if isinstance(name, str)}
-        scope = request(**found)
+        scope = request(**_came_along(task.request), task_name=task.name, task_id=text_of(task_id))
         entered = scope.__enter__()
         assert entered.request is not None  # a request's context has its state
         _running[task_id] = scope, entered.request, settings.current().clock()
     except Exception as error:
         fault("starting a task", error)
+
+
+def _came_along(context: Any) -> dict[str, Any]:
+    """What the sender has put into the message; it may be another program, and anything."""
+    came = fields_of(context.get(_HEADER) or fields_of(context.headers).get(_HEADER))  # the latter with apply()
+    headers, fields = fields_of(came.get("headers")), fields_of(came.get("fields"))
+    plain = {name: value for name, value in fields.items() if isinstance(name, str) and isinstance(value, _PLAIN)}
+    taken = {"request_id", "task_name", "task_id"}
+    return {**{name: value for name, value in plain.items() if name not in taken}, **extract(headers)}
 
 
 def _ended(task_id: Any = None, task: Any = None, state: Any = None, retval: Any = None, **_: Any) -> None:

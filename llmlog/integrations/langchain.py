@@ -77,8 +77,9 @@ class _Known(Generic[V]):
         return self._by_id.pop(run_id, None) if isinstance(run_id, UUID) else self._by_text.pop(str(run_id), None)
 
     def items(self) -> list[tuple[Any, V]]:
-        """All of them now."""
-        return [*self._by_id.items(), *self._by_text.items()]
+        """All of them now; other threads may begin and end theirs meanwhile."""
+        ids = [run_id for ref in self._by_id.keyrefs() if (run_id := ref()) is not None]
+        return [(run_id, known) for run_id in [*ids, *self._by_text] if (known := self.get(run_id)) is not None]
 
 
 class _RunCall(Call):

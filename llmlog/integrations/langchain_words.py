@@ -88,7 +88,7 @@ _SCORES = ("score", "relevance_score", "_score", "similarity_score", "_similarit
 def found(documents: Any) -> dict[str, Any]:
     """How many, which, and how well they fit; the last two as far as all of them say so."""
     ids, scores = [], []
-    for document in documents:
+    for document in parts(documents):
         fields = fields_of(document)
         metadata = fields_of(fields.get("metadata"))
         ids.append(first_text(fields.get("id"), *(metadata.get(name) for name in _IDS)))

@@ -1,7 +1,9 @@
 """Langfuse: a handler that makes a generation of each summary record, for those who look at their calls there.
 
-    "handlers": {"langfuse": {"()": "llmlog.integrations.langfuse.LangfuseHandler", "filters": ["context", "redact"]}},
-    "loggers": {"llmlog.calls": {"handlers": ["langfuse"]}},
+    config = llmlog.dict_config(...)
+    config["handlers"]["langfuse"] = {"()": "llmlog.integrations.langfuse.LangfuseHandler",
+                                      "filters": ["llmlog_context", "llmlog_redaction"]}
+    config["loggers"] = {"llmlog.calls": {"handlers": ["langfuse"]}}
 
 The keys and the address are the Langfuse SDK's own (LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY, LANGFUSE_BASE_URL), which
 also sends. A client that Langfuse itself watches (`langfuse.openai`, its LangChain callback) tells of its calls too:
@@ -20,6 +22,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from llmlog.exceptions import UsageTypeError, shown
+from llmlog.faults import fault
 from llmlog.providers.base import count, text_in
 
 try:
@@ -70,8 +73,6 @@ class LangfuseHandler(logging.Handler):
         try:
             self._client.flush()
         except Exception as error:
-            from llmlog.faults import fault
-
             fault("flushing Langfuse", error)
 
     def _tell(self, fields: Mapping[str, Any], tracer: Any) -> None:

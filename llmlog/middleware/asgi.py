@@ -25,9 +25,9 @@ class ASGIMiddleware:
     The id comes from the client where it sent a valid one, or is made; the response bears it, and so does
     `scope["state"]["request_id"]` (`request.state.request_id`). The context also holds the trace, `http_method`,
     `http_path` and `client_address`. The record, `http.request` or `websocket.connection` on logger `llmlog.http`,
-    says how the request ended, how long it took, what its LLM calls came to; it is made when the last byte of the
-    response is out, whatever background tasks do then. A client that hangs up is noticed: what ends because of it ends
-    as `cancelled` by `client_disconnect`.
+    says how the request ended, how long it took, what its LLM calls came to, and what was bound in it, in whichever of
+    its tasks and threads; it is made when the last byte of the response is out, whatever background tasks do then. A
+    client that hangs up is noticed: what ends because of it ends as `cancelled` by `client_disconnect`.
 
     What the application raises goes on to whoever stands outside, and the request's context stays with it, so that
     the server's traceback and Starlette's handlers for `Exception` and 500 bear the id. Their response does, too,

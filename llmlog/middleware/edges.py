@@ -12,7 +12,7 @@ from urllib.parse import quote
 from llmlog.captures import cut
 from llmlog.context import new_id
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
-from llmlog.faults import fault
+from llmlog.faults import fault, notice
 from llmlog.propagation import extract, valid_request_id
 from llmlog.redaction import redact
 
@@ -32,13 +32,15 @@ class Options(TypedDict, total=False):
 
     `header`: the response's header that bears the id (X-Request-ID); None: it bears none. `read_headers`: those of the
     request that may bring one, the first valid one wins; as a rule the same. `generator`: makes an id where none came.
-    `validator`: whether the client's id may be used, beside being 1 to 128 visible ASCII characters. `trusted`: False
-    where clients are strangers: their id is kept as `client_request_id`, their trace and baggage are not taken over.
+    `validator`: whether the client's id may be used, beside being 1 to 128 visible ASCII characters, as each id has to
+    be: where the generator makes no such one, stderr says so once, and a random one is taken. `trusted`: False where
+    clients are strangers: their id is kept as `client_request_id`, their trace and baggage are not taken over.
 
     `fields`: more fields for each request's context. `client`: its address as "masked" (the network: 203.0.113.*),
-    "whole" or "absent". `route`: gives the route's template for a scope (WSGI: an environ) when the request is over,
-    where the framework is not one of those that are known. `log_requests`: whether each request has its record, on
-    logger `llmlog.http`. `exclude`: paths of requests without a record, such as "/health" or "/static/*".
+    "whole" (which a RedactFilter that looks for IP addresses takes out again) or "absent". `route`: gives the route's
+    template for a scope (WSGI: an environ) when the request is over, where the framework is not one of those that are
+    known. `log_requests`: whether each request has its record, on logger `llmlog.http`. `exclude`: paths of requests
+    without a record, such as "/health" or "/static/*".
     """
 
     header: str | None
@@ -112,7 +114,7 @@ class Edge:
             sent = next(filter(self._is_valid, _values(headers, self.read_headers)), None)
             if self.trusted:
                 taken = sent
-                carriers = {name: values[0] for name in CARRIERS if (values := list(headers.get(name, ())))}
+                carriers = [(name, value) for name in CARRIERS for value in headers.get(name, ())]
                 fields = dict(extract(carriers)) if carriers else {}
             elif sent is not None:
                 fields["client_request_id"] = sent
@@ -137,11 +139,15 @@ class Edge:
 
     def _made(self) -> str:
         try:
-            made = str(self._generator())  # a uuid.UUID, say
+            made = self._generator()
+            request_id = "" if made is None else str(made)  # a uuid.UUID, say
         except Exception as error:
             fault("making a request's id", error)
             return new_id()
-        return made if valid_request_id(made) else new_id()
+        if valid_request_id(request_id):
+            return request_id
+        notice("generator", f"the generator made no id of 1 to 128 visible ASCII characters, but {shown(made)}")
+        return new_id()
 
     def _excludes(self, path: str) -> bool:
         if path in self._excluded:

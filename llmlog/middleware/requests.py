@@ -144,11 +144,14 @@ class Exchange:
     def _known(self, error: BaseException | None, *, collected: bool) -> dict[str, Any]:
         """The fields, but for what its calls came to."""
         now = current()
+        context = now if now.request is self.state else self.context
+        if self.state.bound:  # in a thread, or in a task as BaseHTTPMiddleware has one: not in the context of now
+            context = context.extended(self.state.bound, self.state)
         outcome, ended_by = self._outcome(error)
         if collected and outcome == "incomplete":
             outcome, ended_by = "aborted", "garbage_collected"
         fields: dict[str, Any] = {
-            **(now if now.request is self.state else self.context).attributes(),
+            **context.attributes(),
             **trace_of_now(),
             "event": self.event,
             "record_id": new_id(),

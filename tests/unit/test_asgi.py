@@ -11,6 +11,7 @@ import pytest
 from conftest import Records, chunk
 
 import llmlog
+from llmlog import faults
 from llmlog.middleware import ASGIMiddleware
 
 SCOPE: dict[str, Any] = {"type": "http", "method": "GET", "path": "/", "headers": [], "asgi": {"version": "3.0"}}
@@ -74,13 +75,27 @@ def test_injected_parts() -> None:
     assert [one[1] for one in seen] == ["ok-1", "made"]
 
 
-@pytest.mark.parametrize("made", [uuid.UUID(int=5), None, "a\r\nb", ""])
-def test_what_the_generator_makes(made: Any) -> None:
-    """A UUID is an id; what would break a header is not."""
+def test_what_the_generator_makes() -> None:
+    """A UUID is an id, and so is a number."""
+    for made in (uuid.UUID(int=5), 7):
+        seen: list[Any] = []
+        run(answering(seen), generator=lambda made=made: made)
+        assert seen[0][1] == str(made)
+
+
+@pytest.mark.parametrize("made", [None, "a\r\nb", "", "x" * 129])
+def test_a_generator_that_makes_no_id(
+    made: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What would break a header, or is nothing, is no id: a random one is taken, and stderr says why."""
+    monkeypatch.setattr(faults, "_told", set())
     seen: list[Any] = []
-    run(answering(seen), generator=lambda: made)
-    expected = str(made) if isinstance(made, uuid.UUID) or made is None else None
-    assert seen[0][1] == expected or (expected is None and len(seen[0][1]) == 32)
+    for _ in range(2):
+        run(answering(seen), generator=lambda: made)
+    assert [len(one[1]) for one in seen] == [32, 32]
+    assert seen[0][1] != seen[1][1]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("llmlog: the generator made no id")
 
 
 def test_an_answer_that_has_the_header_already() -> None:
@@ -407,6 +422,30 @@ def test_an_error_before_the_response(calls: Records) -> None:
     assert (record["http_status"], record["outcome"], record["error_type"]) == (500, "error", "KeyError")
     assert record["error_message"] == "'<EMAIL>'"
     assert record["levelname"] == "ERROR"
+
+
+def test_what_is_bound_in_a_thread_or_a_task(calls: Records) -> None:
+    """A plain function of FastAPI's runs in a thread, what is behind BaseHTTPMiddleware in a task: what they bind is
+    on the request's record; what a request inside it binds is that one's own.
+    """
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        llmlog.bind(feature="early", team="a", gone="x")
+        llmlog.unbind("gone")
+        await asyncio.to_thread(llmlog.bind, user_id="u-1")
+        await asyncio.create_task(endpoint())
+        with llmlog.request("inner"):
+            llmlog.bind(inner=True)
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body"})
+
+    async def endpoint() -> None:
+        llmlog.bind(feature="late")
+
+    run(app)
+    record = record_of(calls)
+    assert (record["user_id"], record["feature"], record["team"]) == ("u-1", "late", "a")
+    assert not {"inner", "gone"} & record.keys()
 
 
 def test_the_next_request_of_a_task_that_has_failed() -> None:

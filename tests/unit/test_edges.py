@@ -57,6 +57,13 @@ def test_the_first_valid_id_of_the_headers_to_read(headers: dict[str, list[str]]
     assert admitted(headers, read_headers=["X-A", "X-B"], generator=lambda: "made").request_id == expected
 
 
+def test_duplicates_of_a_trace_s_headers() -> None:
+    """Lists are one list; several traceparents are none."""
+    came_in = admitted({**TRACE, "tracestate": ["a=1", "b=2"], "baggage": ["tenant=7", "user=8"]})
+    assert (came_in.fields["tracestate"], came_in.fields["baggage"]) == ("a=1,b=2", "tenant=7,user=8")
+    assert "trace_id" not in admitted({"traceparent": TRACE["traceparent"] * 2}).fields
+
+
 def test_without_a_header_to_answer_with() -> None:
     """Nothing is read either, unless it is named."""
     assert admitted({"x-request-id": ["r-1"]}, header=None, generator=lambda: "made").request_id == "made"

@@ -9,6 +9,7 @@ import gc
 import importlib
 import logging
 import sys
+import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -223,7 +224,9 @@ def test_async(model: Model, calls: Records) -> None:
         got = [chunk.content async for chunk in model.astream("Hi") if chunk.content]
         await left(model.astream("Hi"))
         gc.collect()
-        for _ in range(20):  # the loop closes what was left in tasks of its own
+        for _ in range(100_000):  # the loop closes what was left in tasks of its own, the worker makes the record
+            if len(calls.all()) == 3:
+                break
             await asyncio.sleep(0)
         with pytest.raises(ValueError, match="broken"):
             [chunk async for chunk in Model(pieces=[FAILS], callbacks=model.callbacks).astream("Hi")]
@@ -606,6 +609,37 @@ def test_retrievers(handler: CallbackHandler, calls: Records) -> None:
     assert known["latency_ms"] >= 0
     assert (unknown["document_count"], "document_ids" in unknown, "document_scores" in unknown) == (1, False, False)
     assert (failed["outcome"], failed["error_type"]) == ("error", "TimeoutError")
+
+
+def test_a_search_that_finds_no_list(handler: CallbackHandler, calls: Records) -> None:
+    """A retriever that returns nothing at all has its event, too."""
+    run_id = uuid.uuid4()
+    handler.on_retriever_start({"name": "Shelf"}, "?", run_id=run_id)
+    handler.on_retriever_end(None, run_id=run_id)  # type: ignore[arg-type]
+    assert calls.events("llm.retrieval")[0]["document_count"] == 0
+
+
+def test_runs_begin_while_others_are_looked_through(handler: CallbackHandler) -> None:
+    """One handler is enough for all threads: a chain that is cancelled in one, and chains that begin in another."""
+    stop, interval = threading.Event(), sys.getswitchinterval()
+
+    def begin() -> None:
+        while not stop.is_set():
+            held = [uuid.uuid4() for _ in range(50)]
+            for run_id in held:
+                handler.on_chain_start({}, {}, run_id=run_id)
+
+    thread = threading.Thread(target=begin)
+    sys.setswitchinterval(1e-6)
+    try:
+        thread.start()
+        for _ in range(2000):
+            handler._steps.items()
+    finally:
+        stop.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+    assert handler._steps.items() == []
 
 
 def test_odd_callbacks(handler: CallbackHandler, calls: Records, faults_expected: dict[str, int]) -> None:

@@ -66,10 +66,16 @@ def test_gauges_are_read_with_each_sample(faults_expected: dict[str, int]) -> No
 
 def test_samples_are_logged_by_the_worker(calls: Records) -> None:
     """As often as was asked for, as records `system.metrics`."""
-    read = threading.Event()
-    metrics.gauge("seen", lambda: read.set() or 1)
+    second, reads = threading.Event(), iter(range(1, 1_000_000))
+
+    def read() -> int:
+        if (number := next(reads)) == 2:  # the first sample is logged by then
+            second.set()
+        return number
+
+    metrics.gauge("seen", read)
     llmlog.configure(metrics_seconds=0.1)
-    assert read.wait(30)
+    assert second.wait(30)
     llmlog.configure(metrics_seconds=None)
     assert metrics._log not in worker._periodic
     llmlog.flush()

@@ -111,6 +111,16 @@ def test_what_is_not_there() -> None:
     assert llmlog.middleware.ASGIMiddleware is not None
 
 
+def test_integrations_are_found_by_their_path() -> None:
+    """`import llmlog` is enough for `llmlog.integrations.httpx`, as the documentation writes it."""
+    shown = python("import llmlog; print(llmlog.integrations.httpx.event_hooks.__module__)")
+    assert shown == "llmlog.integrations.httpx"
+    modules = {path.stem for path in (ROOT / "integrations").glob("*.py")} - {"__init__", "langchain_words"}
+    assert llmlog.integrations._MODULES == modules <= set(dir(llmlog.integrations))
+    with pytest.raises(AttributeError, match="nothing"):
+        llmlog.integrations.nothing
+
+
 def python(code: str) -> str:
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60

@@ -55,6 +55,8 @@ def test_headers_of_other_shapes() -> None:
         {"traceparent": f"00-{TRACE}-{'0' * 16}-01"},
         {"traceparent": f"ff-{TRACE}-{SPAN}-01"},
         {"traceparent": f"00-{TRACE.upper()}-{SPAN}-01"},
+        {"traceparent": f"00-{TRACE}-{SPAN}-01-more"},
+        {"traceparent": f"00-{TRACE}-{SPAN}-01-"},
         {"tracestate": "without=traceparent"},
         {"baggage": "x" * 9000},
         {"baggage": None},
@@ -64,6 +66,25 @@ def test_headers_of_other_shapes() -> None:
 def test_what_is_not_valid_is_left_out(bad: dict[str, Any]) -> None:
     """Bad input from outside is as if it had not been sent."""
     assert llmlog.extract(bad) == {}
+
+
+def test_a_later_version_of_traceparent() -> None:
+    """It may say more behind the flags, and is read as far as it is known."""
+    for sent in (f"01-{TRACE}-{SPAN}-01", f"01-{TRACE}-{SPAN}-01-more"):
+        assert llmlog.extract({"traceparent": sent}) == {"trace_id": TRACE, "span_id": SPAN, "trace_flags": "01"}
+
+
+def test_duplicate_headers() -> None:
+    """The first valid id; lists are one list, as W3C has it; of several traces nobody knows which is meant."""
+    parent = f"00-{TRACE}-{SPAN}-01"
+    lists = [("tracestate", "a=1"), ("baggage", "b=2"), ("tracestate", " c=3"), ("baggage", ""), ("baggage", "d=4")]
+    assert llmlog.extract([("x-request-id", "not valid"), ("X-Request-ID", "r-1"), ("x-request-id", "r-2")]) == {
+        "request_id": "r-1"
+    }
+    assert llmlog.extract([("traceparent", parent), *lists]) == {
+        "trace_id": TRACE, "span_id": SPAN, "trace_flags": "01", "tracestate": "a=1,c=3", "baggage": "b=2,d=4",
+    }  # fmt: skip
+    assert llmlog.extract([("traceparent", parent), ("traceparent", parent), *lists]) == {"baggage": "b=2,d=4"}
 
 
 def test_wrong_headers() -> None:
@@ -96,6 +117,11 @@ def test_the_current_span_of_opentelemetry(monkeypatch: pytest.MonkeyPatch) -> N
     fake = SimpleNamespace(get_current_span=lambda: SimpleNamespace(get_span_context=lambda: span))
     monkeypatch.setitem(sys.modules, "opentelemetry.trace", fake)  # type: ignore[arg-type]
     assert llmlog.inject() == {"traceparent": f"00-{TRACE}-{SPAN}-01"}
+    state = {"tracestate": "vendor=1"}
+    with llmlog.request("r-1", trace_id=TRACE, span_id="1" * 16, **state):
+        assert llmlog.inject() == {"X-Request-ID": "r-1", "traceparent": f"00-{TRACE}-{SPAN}-01", **state}
+    with llmlog.request("r-1", trace_id="1" * 32, span_id="1" * 16, **state):  # that state is of another trace
+        assert llmlog.inject() == {"X-Request-ID": "r-1", "traceparent": f"00-{TRACE}-{SPAN}-01"}
     span.is_valid = False
     assert llmlog.inject() == {}
     fake.get_current_span = None

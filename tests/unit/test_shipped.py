@@ -20,6 +20,7 @@ import pytest
 from pythonjsonlogger.json import JsonFormatter
 
 import llmlog
+from llmlog import metrics, records
 from llmlog.exceptions import UsageTypeError, UsageValueError
 from llmlog.formatters import ConsoleFormatter, JSONFormatter
 from llmlog.handlers import SpooledHandler
@@ -99,6 +100,24 @@ def test_the_thread_needs_nobody_to_flush(make: Make) -> None:
     handler = make(FakeBackend(lambda entries: (arrived.set(), Outcome())[1]), batch_seconds=0.01)
     handler.handle(record())
     assert arrived.wait(10)
+
+
+def test_the_sampler_tells_how_much_waits(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`system.metrics` has the spools' depth: what no backend has taken; without a spool it says nothing of one."""
+    monkeypatch.setattr(records, "deliverers", weakref.WeakSet())
+    assert "spool_waiting_bytes" not in metrics.sample()
+    handler = make(FakeBackend(OSError()))
+    handler._shipper.ready = lambda: None  # type: ignore[method-assign]  # it waits till we flush
+    other = make(FakeBackend())  # with the same spool: counted once
+    assert other.spool.folder == handler.spool.folder
+    assert metrics.sample()["spool_waiting_bytes"] == 0
+    handler.handle(record("one"))
+    one = metrics.sample()["spool_waiting_bytes"]
+    handler.handle(record("two"))
+    assert metrics.sample()["spool_waiting_bytes"] == 2 * one > 0
+    del handler._shipper.ready  # type: ignore[attr-defined]
+    assert handler.flush(10)
+    assert metrics.sample()["spool_waiting_bytes"] == 0
 
 
 def test_it_is_in_the_spool_when_the_call_returns(make: Make) -> None:

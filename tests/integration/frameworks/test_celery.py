@@ -94,7 +94,26 @@ def test_a_stream_that_a_task_leaves(app: Any, calls: Records) -> None:
     assert calls.one()["task_name"].endswith("leave")
 
 
-@pytest.mark.parametrize("came", [None, 3, {"headers": 3, "fields": 4}, {"headers": {"X-Request-ID": "a\nb"}}])
+def test_headers_that_the_sender_names(app: Any, calls: Records) -> None:
+    """What stands in the message is the request that the task runs in."""
+
+    @app.task
+    def work() -> dict[str, Any]:
+        return dict(llmlog.current())
+
+    along = {"headers": {"X-Request-ID": "r-9"}, "fields": {"user_id": "ann", "task_name": "not theirs to say"}}
+    found = work.apply(headers={"llmlog": along}).get()
+    assert (found["request_id"], found["user_id"], found["task_name"]) == ("r-9", "ann", work.name)
+    assert calls.events("celery.task")[0]["request_id"] == "r-9"
+
+
+@pytest.mark.parametrize(
+    "came",
+    [
+        None, 3, {"headers": 3, "fields": 4}, {"headers": {"X-Request-ID": "a\nb"}},
+        {"headers": {3: 4}, "fields": {"request_id": 5, 6: 7, "user_id": [8]}},
+    ],
+)  # fmt: skip
 def test_headers_from_another_program(came: Any, app: Any, calls: Records) -> None:
     """Whatever stands in the message, the task runs in a request of its own, and nothing is a fault."""
 
@@ -104,6 +123,7 @@ def test_headers_from_another_program(came: Any, app: Any, calls: Records) -> No
 
     made = work.apply(headers={"llmlog": came}).get()
     assert len(made) == 32
+    assert "user_id" not in calls.events("celery.task")[0]
     assert calls.events("celery.task")[0]["request_id"] == made
 
 

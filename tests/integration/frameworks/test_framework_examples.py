@@ -1,4 +1,4 @@
-"""The examples of LangChain, LiteLLM and of a UI's callbacks, run as their readers run them."""
+"""The examples of frameworks and chains, and of a UI's callbacks, run as their readers run them."""
 
 from __future__ import annotations
 
@@ -37,6 +37,44 @@ def records(file: Path, event: str = "llm.call") -> list[dict[str, Any]]:
     return [record for record in found if record.get("event") == event]
 
 
+@pytest.mark.parametrize(
+    ("library", "route"),
+    [
+        ("fastapi", "/orders/{order_id}/answer"),
+        ("django", "/orders/<int:order_id>/answer"),
+        ("flask", "/orders/<int:order_id>/answer"),
+    ],
+)
+def test_a_framework(tmp_path: Path, library: str, route: str) -> None:
+    """One answer is read to its end and one is left: each request and each call has its record, joined by the id."""
+    framework(library)
+    printed = run(f"{library}_app.py", tmp_path)
+    assert "Your parcel left our warehouse this morning." in printed
+    file = tmp_path / ".demo" / f"{library}.jsonl"
+    records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    requests = {one["request_id"]: one for one in records if one.get("event") == "http.request"}
+    calls = {one["request_id"]: one for one in records if one.get("event") == "llm.call"}
+    assert requests.keys() == calls.keys() == {"read-to-the-end", "left-early"}
+    for request_id, outcome in (("read-to-the-end", "completed"), ("left-early", "cancelled")):
+        request, call = requests[request_id], calls[request_id]
+        assert (request["outcome"], call["outcome"]) == (outcome, outcome)
+        assert (request["http_route"], request["http_status"], request["request_calls"]) == (route, 200, 1)
+        assert request["request_cost_usd"] == call["cost_usd"] > 0
+        assert (call["feature"], call["http_path"]) == ("orders", "/orders/77/answer")
+    assert requests["left-early"]["ended_by"] == calls["left-early"]["ended_by"] == "client_disconnect"
+
+
+def test_structlog(tmp_path: Path) -> None:
+    """structlog's events and the call's record are lines of one log, redacted, with one request id."""
+    framework("structlog")
+    printed = [json.loads(line) for line in run("structlog_app.py", tmp_path).splitlines() if line.startswith("{")]
+    asked, call, answered = [record for record in printed if record["logger"] in ("shop", "llmlog.calls")]
+    assert (asked["message"], asked["customer"], asked["service"]) == ("asked", "<EMAIL>", "shop")
+    assert asked["request_id"] == call["request_id"] == answered["request_id"]
+    assert answered["output_tokens"] == call["output_tokens"]
+    assert answered["cost_usd"] == call["cost_usd"]
+
+
 def test_langchain(tmp_path: Path) -> None:
     """Two runs of one chain: read to the end, and left; each with its search."""
     framework("langchain_openai")
@@ -49,6 +87,19 @@ def test_langchain(tmp_path: Path) -> None:
     searches = records(file, "llm.retrieval")
     assert [one["document_ids"] for one in searches] == [["faq-7"]] * 2
     assert searches[0]["chain_id"] == whole["chain_id"] != left["chain_id"]
+
+
+def test_langserve(tmp_path: Path) -> None:
+    """Two callers from afar, one of whom hangs up: request and call say so, under the callers' ids."""
+    framework("langserve")
+    printed = run("langserve_app.py", tmp_path)
+    assert "Your parcel left our warehouse this morning." in printed
+    file = tmp_path / ".demo" / "langserve.jsonl"
+    expected = [("left-early", "cancelled"), ("read-to-the-end", "completed")]
+    for event in ("http.request", "llm.call"):
+        assert sorted((one["request_id"], one["outcome"]) for one in records(file, event)) == expected
+    assert {one["http_route"] for one in records(file, "http.request")} == {"/support/stream"}
+    assert {one["chain_name"] for one in records(file)} == {"/support"}
 
 
 def test_litellm(tmp_path: Path) -> None:

@@ -213,6 +213,31 @@ def test_forwarded(langfuse: Langfuse, server: ScriptedServer, tmp_path: Path) -
     assert (failed["langfuse.observation.level"], failed["langfuse.observation.metadata.http_status"]) == ("ERROR", 429)
 
 
+def test_the_example(langfuse: Langfuse, tmp_path: Path) -> None:
+    """As its readers run it, with keys: a generation for each of its calls, in one trace; without, it says so."""
+    known = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("LANGFUSE_", "OTEL_", "OPENAI_"))},
+        "PYTHONPATH": str(ROOT),
+    }
+    keys = {"LANGFUSE_PUBLIC_KEY": "pk-test", "LANGFUSE_SECRET_KEY": "test", "LANGFUSE_BASE_URL": langfuse.url}
+    printed = []
+    for environment in (known, {**known, **keys}):
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "examples" / "langfuse_app.py")], cwd=tmp_path, env=environment,
+            capture_output=True, encoding="utf-8", timeout=120, check=False,
+        )  # fmt: skip
+        printed.append((done.returncode, "LANGFUSE_PUBLIC_KEY" in done.stderr, "llmlog: " in done.stderr))
+    assert printed == [(1, True, False), (0, False, False)], done.stderr
+    lines = (tmp_path / ".demo" / "langfuse.jsonl").read_text().splitlines()
+    records = [record for record in map(json.loads, lines) if record.get("event") == "llm.call"]
+    assert [record["outcome"] for record in records] == ["completed", "aborted"]
+    found = langfuse.generations()
+    assert [one["langfuse.observation.metadata.call_id"] for one in found] == [one["call_id"] for one in records]
+    assert {(one["user.id"], one["session.id"]) for one in found} == {("ann", "c-1")}
+    assert len({span.trace_id for span, _ in langfuse.spans}) == 1
+    assert "ann@example.com" not in str(langfuse.spans)
+
+
 def test_langfuse_is_down(server: ScriptedServer, tmp_path: Path) -> None:
     """The calls and their records are as ever."""
     gone = Langfuse()

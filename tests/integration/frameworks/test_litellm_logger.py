@@ -336,7 +336,11 @@ def test_cached(server: ScriptedServer, runner: asyncio.Runner, llm_calls: Captu
     async def main() -> None:
         await litellm.acompletion(**options(server))
         await settled(llm_calls)
-        await asyncio.sleep(0.2)  # it is put into the cache by a task
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            if litellm.cache.cache.cache_dict:  # a task of LiteLLM's puts it there
+                break
+            await asyncio.sleep(0.01)
         await litellm.acompletion(**options(server))
         await settled(llm_calls, 2)
 
