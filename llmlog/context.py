@@ -58,6 +58,10 @@ class Context(Mapping[str, Any]):
         if made is None:
             made = {attribute_name(k): v for k, v in self._fields.items() if k not in CARRIED}
             self._attributes = made
+        if (state := self.request) is not None and state.route is not None:
+            template = state.route()
+            if template is not None and "http_route" not in made:
+                return {**made, "http_route": template}
         return made
 
 

@@ -59,17 +59,19 @@ class RequestState:
 
     `totals` of its ended calls; `disconnected`: whether the client has hung up, as the middleware saw it. `part`: it
     goes on with the request around it, under the same id. `bound`: what was bound in it last, in any of its threads
-    and tasks, whose contexts are copies: for the record that sums it up.
+    and tasks, whose contexts are copies: for the record that sums it up. `route` tells the route's template of an HTTP
+    request: its framework finds it when the context is there already.
     """
 
     __slots__ = (
         "_counted", "_over_budget", "_uncounted", "bound", "closed", "disconnected", "left", "parent", "part",
-        "passed_over", "restores", "totals",
+        "passed_over", "restores", "route", "totals",
     )  # fmt: skip
 
     def __init__(self, parent: RequestState | None = None, *, part: bool = False) -> None:
         self.parent = parent
         self.part = part
+        self.route: Callable[[], str | None] | None = None if parent is None else parent.route
         self.totals = Totals()
         self.disconnected = False
         self.closed = False

@@ -54,6 +54,30 @@ def leave(ours: RequestState, outer: Context) -> None:
         enter(outer)
 
 
+class Route:
+    """Tells a request's route: `ask` does while the request is under way; what it said last, once it is over."""
+
+    __slots__ = ("_ask", "_found")
+
+    def __init__(self, ask: Callable[[], str | None]) -> None:
+        self._ask: Callable[[], str | None] | None = ask
+        self._found: str | None = None
+
+    def __call__(self) -> str | None:
+        if self._ask is None:
+            return self._found
+        try:
+            found = self._ask()
+            return visible(found) if found else None
+        except Exception as error:
+            fault("reading a request's route", error)
+            return None
+
+    def settle(self) -> None:
+        """The request is over: what it came with is let go of."""
+        self._found, self._ask = self(), None
+
+
 class Exchange:
     """An HTTP request and its response: what has passed so far. `end()` makes the record, once.
 
@@ -80,7 +104,7 @@ class Exchange:
         self.context = context
         self.state: RequestState = context.request
         self._clock = settings.current().clock
-        self._route = route
+        self._route = self.state.route = Route(route)
         self._declared = declared
         self._is_logged = is_logged
         self.status: int | None = None
@@ -126,6 +150,7 @@ class Exchange:
         `error`: what the application raised. `deferred` in finalisers, where nothing may be logged: without an error,
         the response was dropped.
         """
+        self._route.settle()
         if not self._is_logged:
             return
         self._is_logged = False
@@ -155,7 +180,7 @@ class Exchange:
             **trace_of_now(),
             "event": self.event,
             "record_id": new_id(),
-            "http_route": self._template(),
+            "http_route": self._route(),
             "outcome": outcome,
             "ended_by": ended_by,
             "http_status": self._status(error),
@@ -188,14 +213,6 @@ class Exchange:
         if self.status is not None or self.whole or self.state.disconnected:
             return self.status
         return 500 if error is None or isinstance(error, Exception) else None
-
-    def _template(self) -> str | None:
-        try:
-            found = self._route()
-            return visible(found) if found else None
-        except Exception as error:
-            fault("reading a request's route", error)
-            return None
 
     def _report(self, fields: dict[str, Any]) -> None:
         """Make the record; by whoever has made the figures of its last call."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 __all__ = ["asgi_route", "django_route", "wsgi_route"]
@@ -76,6 +77,7 @@ def django_route(app: object) -> Callable[[str], str | None] | None:
         return None
     urls: Any = sys.modules.get("django.urls")
 
+    @lru_cache(maxsize=1024)  # each record of a request asks
     def route(path: str) -> str | None:
         try:
             return f"/{urls.resolve(path).route}"

@@ -724,3 +724,35 @@ def test_no_websocket_any_more(calls: Records) -> None:
     asyncio.run(server())
     assert record_of(calls)["outcome"] == "cancelled"
     assert calls.one()["ended_by"] == "client_disconnect"
+
+
+def test_the_route_is_on_every_record_from_when_it_is_known(calls: Records) -> None:
+    """Calls and events bear it, those of a request inside and of a stream that is left till the end included."""
+    held: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        llmlog.event("before")
+        scope["route"] = type("Route", (), {"path": "/chats/{chat_id}"})
+        with llmlog.request(feature="search"):
+            llmlog.event("inside")
+            held.append(llmlog.stream(iter(["a"]), provider="text"))
+            next(held[0])
+        await answering([])(scope, receive, send)
+
+    run(app, {"path": "/chats/7"})
+    (before,), (inside,) = calls.events("before"), calls.events("inside")
+    assert "http_route" not in before
+    assert inside["http_route"] == calls.one()["http_route"] == record_of(calls)["http_route"] == "/chats/{chat_id}"
+
+
+def test_a_route_that_cannot_be_told(calls: Records, faults_expected: dict[str, int]) -> None:
+    """It is counted, and the records come without it."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        llmlog.event("x")
+        await answering([])(scope, receive, send)
+
+    run(app, route=lambda scope: 1 / 0)
+    assert "http_route" not in calls.events("x")[0]
+    assert "http_route" not in record_of(calls)
+    faults_expected["reading a request's route"] = 2

@@ -43,6 +43,7 @@ def test_a_view(server: Process, view: str) -> None:
     assert {name: record.get(name) for name in told} == told
     call = server.one("llm.call", request_id)
     assert (call["user_id"], call["cost_usd"]) == ("u-7", record["request_cost_usd"])
+    assert call["http_route"] == record["http_route"]
     assert "secret" not in str(record)
 
 

@@ -182,6 +182,7 @@ def test_a_streamed_answer(base_url: str, calls: Records) -> None:
     assert {name: record.get(name) for name in told} == told
     assert record["latency_ms"] >= call["latency_ms"]
     assert (call["request_id"], call["user_id"], call["http_path"]) == ("s-1", "u-7", "/v1/chats/77/stream")
+    assert call["http_route"] == record["http_route"]
     assert "secret" not in str(record)
     assert seen["inside"] == "s-1"
 
