@@ -8,7 +8,7 @@ from typing import Any
 
 from llmlog import context, records, settings
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
-from llmlog.plain import text_of
+from llmlog.plain import text_of, type_name
 from llmlog.propagation import trace_of_now
 from llmlog.redaction import redact
 
@@ -66,7 +66,7 @@ class timed_event:
         fields = {"latency_ms": round((self._clock() - self._started) * 1000, 3), **_named(self._fields)}
         level = self._level
         if kind is not None:
-            name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+            name = type_name(kind)
             fields.setdefault("error_type", name)
             fields.setdefault("error_message", redact(text_of(error)))
             level = max(level, logging.ERROR if issubclass(kind, Exception) else level)

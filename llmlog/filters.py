@@ -16,7 +16,7 @@ from typing import Any
 from llmlog import context
 from llmlog.config import configure
 from llmlog.faults import fault, notice
-from llmlog.plain import plain, text_of
+from llmlog.plain import plain, text_of, type_name
 from llmlog.propagation import trace_of_now
 from llmlog.records import CALLS
 from llmlog.redaction import REDACTED, WITHHELD, Redactor, build, current
@@ -225,9 +225,7 @@ def _exception(record: logging.LogRecord, redactor: Redactor) -> dict[str, Any]:
         return made
     kind = type(error)
     if "error_type" not in record.__dict__:
-        made["error_type"] = (
-            kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-        )
+        made["error_type"] = type_name(kind)
     if "error_message" not in record.__dict__:
         made["error_message"] = redactor.text(text_of(error))
     if not record.exc_text:  # otherwise a formatter has been there already

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Mapping, Set, ValuesView
 from typing import Any
 
-__all__ = ["endless", "plain", "text_of"]
+__all__ = ["endless", "plain", "text_of", "type_name"]
 
 _MAX_DEPTH = 24
 _MAX_CONTAINERS = 50_000  # in one value: parts that are shared again and again multiply without end
@@ -23,6 +23,11 @@ _MAX_BYTES = 1024
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 _MIN_INT, _MAX_INT = -(2**63), 2**64 - 1  # what orjson writes as a number
 _class_name = type.__dict__["__name__"].__get__  # the real one, whatever a metaclass makes of it
+
+
+def type_name(kind: type) -> str:
+    """An exception's type as records name it: `module.Name`, without the module where it is built in."""
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def text_of(value: object) -> str:

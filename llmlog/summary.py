@@ -12,7 +12,7 @@ from llmlog.context import NOTHING, Context
 from llmlog.costs import CACHED, FREE
 from llmlog.faults import fault, notice
 from llmlog.figures import figures
-from llmlog.plain import text_of
+from llmlog.plain import text_of, type_name
 from llmlog.prompts import NO_PROMPT
 from llmlog.providers import UNKNOWN, Provider
 from llmlog.redaction import redact
@@ -289,7 +289,7 @@ def _error(error: BaseException | None, answer: Answer) -> dict[str, Any]:
 def error_fields(error: BaseException) -> dict[str, Any]:
     """What a record tells of an exception, without its traceback."""
     kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = type_name(kind)
     return _error_fields(name, text_of(error))
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import orjson
 
-from llmlog.plain import plain, text_of
+from llmlog.plain import plain, text_of, type_name
 from llmlog.semconv import FIELDS, STANDARD_ATTRIBUTES
 
 __all__ = [
     "BASE", "STACK_IS_FULL", "as_tuple", "beside", "certain", "exception", "message_and_extras", "plain_fields",
-    "qualified_name", "text", "tidied", "timestamp", "with_error",
+    "text", "tidied", "timestamp", "with_error",
 ]  # fmt: skip
 
 BASE = ("timestamp", "level", "logger", "message")
@@ -59,7 +59,7 @@ def with_error(
         error = exception(record.exc_info)
         trace: Any = record.exc_text
         if error is not None:
-            extras.setdefault("error_type", qualified_name(type(error)))
+            extras.setdefault("error_type", type_name(type(error)))
             extras.setdefault("error_message", text_of(error))
             trace = trace or format_exception(as_tuple(record.exc_info, error))
         if trace:
@@ -107,11 +107,6 @@ def as_tuple(exc_info: Any, error: BaseException) -> Any:
     return (type(error), error, error.__traceback__) if exc_info is error else exc_info
 
 
-def qualified_name(kind: type) -> str:
-    """A class' name with its module; built-in ones without."""
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
 def tidied(record: logging.LogRecord, format_exception: Callable[[Any], Any]) -> logging.LogRecord:
     """The same record as plain data: whatever can be said of it, in types that every formatter can write."""
     attributes = dict(record.__dict__)  # in one step: another thread may be adding to it
@@ -122,7 +117,7 @@ def tidied(record: logging.LogRecord, format_exception: Callable[[Any], Any]) ->
     tidy.msg = plain_fields(msg) if issubclass(type(msg), dict) else _message(record, msg, args)
     error = exception(exc_info)
     if error is not None:
-        tidy.__dict__.setdefault("error_type", text_of(qualified_name(type(error))))
+        tidy.__dict__.setdefault("error_type", text_of(type_name(type(error))))
         tidy.__dict__.setdefault("error_message", text_of(error))
         tidy.exc_text = tidy.exc_text or plain(_trace(exc_info, error, format_exception))
     if type(tidy.levelno) is not int:
@@ -157,4 +152,4 @@ def _trace(exc_info: Any, error: BaseException, format_exception: Callable[[Any]
         return format_exception(as_tuple(exc_info, error))
     except Exception:  # a broken cause, note or source line: the place where it was raised is still known
         places = traceback.format_tb(error.__traceback__)
-        return "".join([*places, f"{qualified_name(type(error))}: {text_of(error)}"])
+        return "".join([*places, f"{type_name(type(error))}: {text_of(error)}"])

@@ -23,7 +23,7 @@ from llmlog.context import current
 from llmlog.events import event
 from llmlog.exceptions import UsageTypeError, shown
 from llmlog.faults import fault
-from llmlog.plain import text_of
+from llmlog.plain import text_of, type_name
 from llmlog.propagation import extract, inject
 from llmlog.providers.base import fields_of
 from llmlog.redaction import redact
@@ -111,7 +111,7 @@ def _ended(task_id: Any = None, task: Any = None, state: Any = None, retval: Any
         }
         if state in ("FAILURE", "RETRY") and isinstance(retval, BaseException):
             kind = type(retval)
-            name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+            name = type_name(kind)
             fields.update(error_type=name, error_message=redact(text_of(retval)))
         inside = contextvars.copy_context()
         scope.__exit__(None, None, None)

@@ -24,7 +24,7 @@ from llmlog.costs import models, price
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.faults import fault
 from llmlog.formatters import JSONFormatter
-from llmlog.plain import text_of
+from llmlog.plain import text_of, type_name
 from llmlog.propagation import trace_of_now
 from llmlog.providers import UNKNOWN
 from llmlog.redaction import WITHHELD, Redactor, build, current
@@ -288,16 +288,12 @@ def _exception_as_text(event: Event) -> None:
     if not isinstance(error, BaseException):
         return
     kind = type(error)
-    event.setdefault("error_type", kind.__name__ if kind.__module__ == "builtins" else _qualified(kind))
+    event.setdefault("error_type", type_name(kind))
     event.setdefault("error_message", text_of(error))
     try:
         event.setdefault("exception", "".join(traceback.format_exception(error)).rstrip("\n"))
     except Exception as failure:  # an exception that cannot show itself
         fault("formatting an exception", failure)
-
-
-def _qualified(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _level_of(name: Any) -> int:

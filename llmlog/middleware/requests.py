@@ -16,7 +16,7 @@ from llmlog.context import Context, current, enter, new_id
 from llmlog.faults import fault
 from llmlog.lifecycle import how_it_left
 from llmlog.middleware.edges import visible
-from llmlog.plain import text_of
+from llmlog.plain import text_of, type_name
 from llmlog.propagation import trace_of_now
 from llmlog.redaction import redact
 from llmlog.request_state import RequestState, Totals
@@ -190,7 +190,7 @@ class Exchange:
         }
         if outcome == "error":
             kind = type(error)
-            name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+            name = type_name(kind)
             # Here, not only in a filter: an error's message quotes what was sent.
             fields.update(error_type=name, error_message=cut(text_of(redact(text_of(error))), _MAX_ERROR)[0] or None)
         fields.pop("trace_flags", None)
