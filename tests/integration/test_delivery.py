@@ -78,7 +78,10 @@ class Place:
         file = self.folder / f"program{self.programs}.py"
         file.write_text(SET_UP + program)
         process = subprocess.Popen(
-            [sys.executable, str(file)], stderr=subprocess.PIPE, env={**os.environ, "PYTHONDEVMODE": ""}
+            # From 3.12 on Python warns of any fork beside a thread, which is what some of these do.
+            [sys.executable, "-W", "ignore:This process:DeprecationWarning", str(file)],
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONDEVMODE": ""},
         )
         self.running.append(process)
         return process

@@ -428,8 +428,9 @@ def finder(kind: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], object
 
 @pytest.mark.parametrize("kind", [*DETECTORS, "every kind", "every kind, without the engine"])
 def test_a_megabyte_of_anything(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A megabyte of any repetition takes no detector, and not all of them together, a second."""
+    """A megabyte of any repetition takes no detector a second of the processor's time, nor all together four."""
     find = finder(kind, monkeypatch)
+    limit = LIMIT if kind in DETECTORS else 4 * LIMIT
 
     def seconds(text: str) -> float:
         started = time.process_time()
@@ -439,14 +440,14 @@ def test_a_megabyte_of_anything(kind: str, monkeypatch: pytest.MonkeyPatch) -> N
     find("warm")
     for unit in (*NASTY, *MORE):
         text = (unit * (SHORT // len(unit) + 1))[:SHORT]
-        if seconds(text) < LIMIT / 16:  # an eighth is enough to tell of most
+        if seconds(text) < limit / 16:  # an eighth is enough to tell of most
             continue
-        taken = LIMIT
+        taken = limit
         for _ in range(4):  # others may run beside it on this machine, which slows it down
             taken = min(taken, seconds(text * (MEGABYTE // SHORT)))
-            if taken < LIMIT:
+            if taken < limit:
                 break
-        assert taken < LIMIT, unit
+        assert taken < limit, unit
 
 
 @pytest.mark.parametrize("kind", DETECTORS)
