@@ -18,8 +18,9 @@ from llmlog.faults import notice
 from llmlog.formatters import JSONFormatter
 from llmlog.handlers.backend import Backend
 from llmlog.handlers.dead_letters import DeadLetters
+from llmlog.handlers.delivery_reports import DELIVERY, is_reporting
 from llmlog.handlers.segments import bytes_waiting
-from llmlog.handlers.shipping import DELIVERY, Shipper, is_reporting, is_shipping
+from llmlog.handlers.shipping import Shipper, is_shipping
 from llmlog.handlers.spool import Spool
 
 __all__ = ["SpooledHandler"]

@@ -6,7 +6,6 @@ one that flushes where no thread can be started.
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import sys
@@ -15,27 +14,18 @@ import time
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from llmlog import records
-from llmlog.context import new_id
 from llmlog.faults import fault, notice
 from llmlog.handlers.backend import Backend, Entry, Outcome
 from llmlog.handlers.dead_letters import DeadLetters
+from llmlog.handlers.delivery_reports import DeliveryReports
+from llmlog.handlers.outages import Outage
 from llmlog.handlers.segments import Segment, offset_of
 from llmlog.handlers.spool import Spool
 
-__all__ = ["DELIVERY", "Shipper", "is_reporting", "is_shipping"]
-
-DELIVERY = "llmlog.delivery"
-"""The logger of the records about what became of other records."""
+__all__ = ["Shipper", "is_shipping"]
 
 _LOOK_EVERY = 5.0  # seconds between two looks for segments that others have left behind
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
-_DENIED_PAUSE = 60.0
-_LONGEST_ASKED = 3600.0
-_REPORT_EVERY = 60.0
-_TOLD_AFTER = 60.0  # seconds of an outage: a wrong address is told, a restart of the backend is not
 _MENDINGS = 4  # of one entry, then it is put aside whatever the backend says
 
 _here = threading.local()
@@ -44,11 +34,6 @@ _here = threading.local()
 def is_shipping() -> bool:
     """Whether this thread is sending just now: what is logged then is the transport's, and would go round for ever."""
     return getattr(_here, "shipping", False)
-
-
-def is_reporting() -> bool:
-    """Whether this thread is logging what became of records: it makes room itself, and its record finds some."""
-    return getattr(_here, "reporting", False)
 
 
 class Shipper:
@@ -76,7 +61,8 @@ class Shipper:
         self._batch_bytes = batch_bytes
         self._batch_seconds = batch_seconds
         self._clock = clock
-        self._chance = chance
+        self._outage = Outage(chance)
+        self._reports = DeliveryReports(spool, backend)
         self._mean_line = 512.0  # bytes, for reading no more than a batch needs
         self._segment: Segment | None = None  # whose entries are being sent
         self._end = 0  # of the batch, in the segment
@@ -84,17 +70,6 @@ class Shipper:
         self._mendings: Counter[str] = Counter()
         self._waiting_since: float | None = None  # since when there is something, but less than a batch
         self._look_at = 0.0
-        self._not_before = 0.0
-        self._attempts = 0
-        self._asked_to_wait = False
-        self._failed_at: float | None = None
-        self._outage_ms: float | None = None  # of the one that is over, and not reported yet
-        self._reported_at = -_REPORT_EVERY
-        self._told = (0, 0, 0)  # what the last delivery record said
-        self.refused = 0
-        """How many records were put aside."""
-        self.failures = 0
-        """How many sendings have failed."""
         self.looks = 0
         """How often nothing was found that others have left behind."""
         self._turn = threading.Lock()
@@ -107,15 +82,20 @@ class Shipper:
     @property
     def is_out(self) -> bool:
         """Whether the backend did not take the last thing that was sent to it."""
-        return self._failed_at is not None
+        return self._outage.since is not None
+
+    @property
+    def refused(self) -> int:
+        """How many records were put aside."""
+        return self._reports.refused
 
     # One step
 
     def step(self) -> float | None:
         """Send one batch, or a part of one, if it is time: seconds until the next step; None: nothing is left to do."""
         now = self._clock()
-        if now < self._not_before:
-            return self._not_before - now
+        if now < self._outage.not_before:
+            return self._outage.not_before - now
         try:
             _here.shipping = True
             if self._is_new_process:
@@ -131,8 +111,10 @@ class Shipper:
             self._failed(self._clock())
         finally:
             _here.shipping = False
-        self._report()
-        return max(0.0, self._not_before - self._clock())
+        now = self._clock()
+        if not self.is_out:
+            self._reports.tell(now)
+        return max(0.0, self._outage.not_before - self._clock())
 
     def _load(self, now: float) -> float | None:
         """Read the next batch: 0 where there is one, or how long to wait for one."""
@@ -225,7 +207,7 @@ class Shipper:
                 part = _sent(part)
                 self._parts.extendleft((part[half:], part[:half]))
                 self._recovered(now)
-                self._asked(now, outcome.pause)
+                self._outage.asked(now, outcome.pause)
                 return
             refused = ((part[0], outcome.split),)
         again, mended = list(outcome.again), []
@@ -239,11 +221,11 @@ class Shipper:
         if again:
             self._parts.appendleft(_sent(again))
             if len(again) < len(part):  # it takes some: no outage
-                self._attempts = 0
+                self._outage.takes_some()
             self._failed(now, outcome.pause)
         else:
             self._recovered(now)
-            self._asked(now, outcome.pause)
+            self._outage.asked(now, outcome.pause)
 
     def _mended(self, entry: Entry, reason: str) -> Entry | None:
         self._mendings[entry.key] += 1
@@ -265,7 +247,7 @@ class Shipper:
             notice(f"putting aside for {backend}", f"{backend} refuses a record, and it cannot be put aside ({error})")
             return False
         if kept:
-            self.refused += 1
+            self._reports.refused += 1
             notice(
                 f"refused by {backend}",
                 f"{backend} refuses a record ({reason}); it is kept in {self._dead_letters.path}, as later ones are",
@@ -311,18 +293,8 @@ class Shipper:
     # Outages
 
     def _failed(self, now: float, pause: float | None = None, *, denied: bool = False) -> None:
-        """Wait, each time longer, by chance, so that many processes do not come back at once."""
-        self.failures += 1
-        if self._failed_at is None:
-            self._failed_at = now
-        if not denied and now - self._failed_at >= _TOLD_AFTER:
+        if self._outage.failed(now, pause, denied=denied):
             self.tell_outage(sys.exception())
-        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(self._attempts, 16))
-        self._attempts += 1
-        self._asked_to_wait = False
-        wait = _DENIED_PAUSE * (0.5 + self._chance() / 2) if denied else longest * self._chance()
-        self._not_before = now + wait
-        self._asked(now, pause)
         with self._changed:
             self._changed.notify_all()
 
@@ -332,43 +304,10 @@ class Shipper:
         reason = "" if error is None else f" ({type(error).__name__}: {error})"
         notice(f"no answer of {backend}", f"{backend} takes no records{reason}; they are kept in {self._spool.folder}")
 
-    def _asked(self, now: float, pause: float | None) -> None:
-        if pause is not None and pause > 0:
-            self._asked_to_wait = True
-            self._not_before = max(self._not_before, now + min(pause, _LONGEST_ASKED))
-
     def _recovered(self, now: float) -> None:
-        self._attempts = 0
-        self._asked_to_wait = False
-        if self._failed_at is not None:
-            self._outage_ms = (now - self._failed_at) * 1000
-            self._failed_at = None
-            self._reported_at = -_REPORT_EVERY + now
-
-    def _report(self) -> None:
-        """Once the backend takes records: a record of those that it will not see, if there are any."""
-        now = self._clock()
-        spool = self._spool
-        counts = (spool.dropped, spool.torn, self.refused)
-        if counts == self._told or self._failed_at is not None or now - self._reported_at < _REPORT_EVERY:
-            return
-        dropped, torn, refused = (count - told for count, told in zip(counts, self._told, strict=True))
-        self._told, self._reported_at = counts, now
-        fields: dict[str, Any] = {"event": "llm.delivery", "record_id": new_id(), "backend": self._backend.name,
-                                  "destination": self._backend.destination, "dropped_records": dropped,
-                                  "refused_records": refused, "torn_records": torn,
-                                  "spool_bytes": spool.nbytes()}  # fmt: skip
-        if self._outage_ms is not None:
-            fields["outage_ms"], self._outage_ms = round(self._outage_ms, 3), None
-        lost = [
-            f"{count} {what}" for count, what in ((dropped, "dropped"), (refused, "refused"), (torn, "torn")) if count
-        ]
-        message = f"records that {self._backend.name} does not have: {', '.join(lost)}"
-        _here.reporting = True
-        try:
-            records.emit(DELIVERY, logging.WARNING, message, fields)
-        finally:
-            _here.reporting = False
+        outage_ms = self._outage.over(now)
+        if outage_ms is not None:
+            self._reports.outage_over(now, outage_ms)
 
     # The thread, and those who wait for it
 
@@ -412,16 +351,17 @@ class Shipper:
             return False
         deadline = time.monotonic() + timeout
         self._spool.seal()
-        looks, failures = self.looks, self.failures
+        looks, failures = self.looks, self._outage.failures
         self._look_at = 0.0
-        if not self._asked_to_wait:
-            self._not_before = 0.0
+        self._outage.hurry()
         self.ready()
         while True:
             if self.looks > looks and not self._spool.left():
                 return True
             left = deadline - time.monotonic()
-            if left <= 0 or not (patient or (self.failures == failures and self._may_send())):
+            if left <= 0 or not (
+                patient or (self._outage.failures == failures and self._outage.may_send(self._clock()))
+            ):
                 return False
             thread = self._thread
             if thread is not None and thread.is_alive():
@@ -435,9 +375,6 @@ class Shipper:
                 if wait and (self.looks == looks or self._spool.left()):
                     self._spool.wake.wait(min(wait, max(0.0, deadline - time.monotonic())))
                     self._spool.wake.clear()
-
-    def _may_send(self) -> bool:
-        return not self._asked_to_wait or self._clock() >= self._not_before
 
     def stop(self, timeout: float) -> None:
         """Have the thread end, and let go of what it is sending: it stays in the spool."""
@@ -454,7 +391,7 @@ class Shipper:
 
     def untold(self) -> int:
         """How many dropped records no delivery record has told of."""
-        return self._spool.dropped - self._told[0]
+        return self._reports.untold()
 
     def let_go(self) -> None:
         """Put back what was taken from the spool, and close the backend; once."""
@@ -481,10 +418,10 @@ class Shipper:
         self._parts.clear()
         self._mendings.clear()
         self._segment = None
-        self._waiting_since = self._failed_at = None
-        self._not_before = self._look_at = 0.0
-        self._attempts = 0
-        self._told, self.refused = (0, 0, 0), 0
+        self._waiting_since = None
+        self._look_at = 0.0
+        self._outage.forget()
+        self._reports.forget()
         self._is_new_process = True
         _here.shipping = False
 
