@@ -36,6 +36,8 @@ import urllib3
 from llmlog.formatters import JSONFormatter
 from llmlog.handlers import SpooledHandler
 from llmlog.handlers.backend import Entry, Outcome
+from llmlog.handlers.elasticsearch import ElasticsearchHandler
+from llmlog.handlers.loki import LokiHandler
 
 EXTRAS = {
     "request_id": "4bf92f3577b34da6a3ce929d0e0e4736",
@@ -57,7 +59,10 @@ log = logging.getLogger("benchmark")
 
 
 class Sink:
-    """Acknowledges every POST, keeps the bodies; GET counts the records in them and forgets them."""
+    """Acknowledges every POST, keeps the bodies; GET counts the records in them and forgets them.
+
+    Under /far/ it answers after a millisecond, as a server on another machine does.
+    """
 
     def __init__(self) -> None:
         self.bodies: list[tuple[bool, bytes]] = []
@@ -83,6 +88,8 @@ class Sink:
                     continue
                 body = file.read(int(headers.get(b"content-length", 0)))
                 self.bodies.append((b"gzip" in headers.get(b"content-encoding", b""), body))
+                if b" /far/" in request:
+                    time.sleep(0.001)
                 if b"/v1/logs" in request:
                     connection.sendall(
                         b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n"
@@ -202,18 +209,11 @@ def rate(name: str, handler: logging.Handler, port: int, count: int, finish: Cal
 
 
 def handlers(url: str, folder: str) -> dict[str, Callable[[], SpooledHandler]]:
-    made: dict[str, Callable[[], SpooledHandler]] = {
+    return {
         "llmlog, plain lines": lambda: SpooledHandler(Lines(url + "/lines"), spool=folder),
+        "llmlog, LokiHandler": lambda: LokiHandler(url, spool=folder),
+        "llmlog, ElasticsearchHandler": lambda: ElasticsearchHandler(url, spool=folder),
     }
-    if importlib.util.find_spec("llmlog.handlers.loki"):
-        from llmlog.handlers.loki import LokiHandler
-
-        made["llmlog, LokiHandler"] = lambda: LokiHandler(url, spool=folder)
-    if importlib.util.find_spec("llmlog.handlers.elasticsearch"):
-        from llmlog.handlers.elasticsearch import ElasticsearchHandler
-
-        made["llmlog, ElasticsearchHandler"] = lambda: ElasticsearchHandler(url, spool=folder)
-    return made
 
 
 def caller(url: str, folder: str, count: int) -> None:
@@ -248,19 +248,27 @@ def sustained(url: str, port: int, folder: str, count: int, peers: int) -> None:
         handler = one()
         rates[name] = rate(name, handler, port, count, lambda handler=handler: handler.flush(120))  # type: ignore[misc]
         handler.close()
-    if importlib.util.find_spec("logging_loki"):
-        import logging_loki
-
-        peer = logging_loki.LokiHandler(url=f"{url}/loki/api/v1/push", tags={"app": "benchmark"}, version="1")
-        peer.setFormatter(JSONFormatter())
-        rates["python-logging-loki"] = rate("python-logging-loki", peer, port, peers, lambda: None)
     if importlib.util.find_spec("opentelemetry.exporter.otlp.proto.http._log_exporter"):
         open_telemetry(url, port, count, rates)
-    for name, one_rate in rates.items():
-        if not name.startswith("llmlog"):
-            ours = rates.get("llmlog, LokiHandler", rates["llmlog, plain lines"])
-            print(f"\n  llmlog does {ours / one_rate:,.1f} times the records of {name}", end="")
-    print()
+        ours, theirs = rates["llmlog, LokiHandler"], rates["OTLP batch processor"]
+        print(f"\n  LokiHandler does {ours / theirs:,.1f} times the records of the OTLP batch processor")
+    if importlib.util.find_spec("logging_loki") is None:
+        return
+    print("\nBeside python-logging-loki: a sink that answers at once, and one that answers after a millisecond\n")
+    for distance, base in ("near", url), ("1 ms away", url + "/far"):
+        beside_logging_loki(base, distance, port, folder, count, peers)
+
+
+def beside_logging_loki(url: str, distance: str, port: int, folder: str, count: int, peers: int) -> None:
+    import logging_loki
+
+    handler = LokiHandler(url, spool=folder)
+    ours = rate(f"LokiHandler, {distance}", handler, port, count, lambda: handler.flush(120))
+    handler.close()
+    peer = logging_loki.LokiHandler(url=f"{url}/loki/api/v1/push", tags={"app": "benchmark"}, version="1")
+    peer.setFormatter(JSONFormatter())
+    theirs = rate(f"python-logging-loki, {distance}", peer, port, peers, lambda: None)
+    print(f"  {ours / theirs:,.1f} times as many\n")
 
 
 def open_telemetry(url: str, port: int, count: int, rates: dict[str, float]) -> None:
@@ -337,8 +345,6 @@ def into_loki(folder: str, count: int) -> None:
     """The same records into a real Loki on this machine, whose processors both of them share."""
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests"))
     from backends.real import Loki
-
-    from llmlog.handlers.loki import LokiHandler
 
     if not Loki.installed.exists():
         print("\nNo real Loki here: make backends")
