@@ -12,20 +12,19 @@ import sys
 import threading
 import time
 import weakref
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from llmlog.faults import fault, notice
 from llmlog.handlers.backend import Backend, Entry, Outcome
+from llmlog.handlers.batches import LOOK_EVERY, Batches
 from llmlog.handlers.dead_letters import DeadLetters
 from llmlog.handlers.delivery_reports import DeliveryReports
 from llmlog.handlers.outages import Outage
-from llmlog.handlers.segments import Segment, offset_of
 from llmlog.handlers.spool import Spool
 
 __all__ = ["Shipper", "is_shipping"]
 
-_LOOK_EVERY = 5.0  # seconds between two looks for segments that others have left behind
 _MENDINGS = 4  # of one entry, then it is put aside whatever the backend says
 
 _here = threading.local()
@@ -57,21 +56,11 @@ class Shipper:
         self._spool = spool
         self._backend = backend
         self._dead_letters = dead_letters
-        self._batch_records = batch_records
-        self._batch_bytes = batch_bytes
-        self._batch_seconds = batch_seconds
+        self._batches = Batches(spool, records=batch_records, nbytes=batch_bytes, seconds=batch_seconds)
         self._clock = clock
         self._outage = Outage(chance)
         self._reports = DeliveryReports(spool, backend)
-        self._mean_line = 512.0  # bytes, for reading no more than a batch needs
-        self._segment: Segment | None = None  # whose entries are being sent
-        self._end = 0  # of the batch, in the segment
-        self._parts: deque[list[Entry]] = deque()  # what is left of the batch, each to be sent at once
         self._mendings: Counter[str] = Counter()
-        self._waiting_since: float | None = None  # since when there is something, but less than a batch
-        self._look_at = 0.0
-        self.looks = 0
-        """How often nothing was found that others have left behind."""
         self._turn = threading.Lock()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -101,11 +90,10 @@ class Shipper:
             if self._is_new_process:
                 self._is_new_process = False
                 self._backend.close()  # its connections are the parent's
-            if not self._parts:
-                wait = self._load(now)
-                if wait is None or wait > 0:
-                    return wait
-            self._send(self._parts.popleft())
+            wait = self._batches.load(now)
+            if wait is None or wait > 0:
+                return wait
+            self._send(self._batches.parts.popleft())
         except Exception as error:
             fault("sending records", error)
             self._failed(self._clock())
@@ -116,77 +104,22 @@ class Shipper:
             self._reports.tell(now)
         return max(0.0, self._outage.not_before - self._clock())
 
-    def _load(self, now: float) -> float | None:
-        """Read the next batch: 0 where there is one, or how long to wait for one."""
-        while True:
-            look = now >= self._look_at
-            segment = self._spool.pick(look=look)
-            is_own = segment is None or self._spool.is_active(segment)
-            if look and is_own:
-                self._look_at = now + _LOOK_EVERY
-                self.looks += 1
-            if segment is None:
-                self._waiting_since = None
-                if self._spool.wake_when(1, 1):
-                    return None
-                continue  # one came just now
-            size = segment.size
-            if segment.position >= size:
-                if is_own and self._spool.is_active(segment):
-                    self._waiting_since = None
-                    if self._spool.wake_when(segment.records + 1, size + 1):
-                        return None
-                else:
-                    self._finish(segment)
-                continue
-            if is_own and (wait := self._fuller(segment, size, now)):
-                return wait
-            self._waiting_since = None
-            if self._read(segment):
-                return 0.0
-
-    def _fuller(self, segment: Segment, size: int, now: float) -> float:
-        """How long to wait for a fuller batch; 0: it is full, or old enough."""
-        missing = self._batch_bytes - (size - segment.position)
-        if missing <= 0 or segment.records - segment.taken >= self._batch_records or self._spool.is_pressed:
-            return 0.0
-        if self._waiting_since is None:
-            self._waiting_since = now
-        wait = self._waiting_since + self._batch_seconds - now
-        if wait <= 0:
-            return 0.0
-        waits = self._spool.wake_when(segment.taken + self._batch_records, segment.position + self._batch_bytes)
-        return wait if waits else 0.0
-
-    def _read(self, segment: Segment) -> bool:
-        nbytes = min(self._batch_bytes, int(self._mean_line * self._batch_records) + 4096)
-        entries, self._end, torn = segment.read(self._batch_records, nbytes)
-        self._spool.torn += torn
-        if not entries:
-            self._settle(segment, self._end)
-            return False
-        segment.taken += len(entries)
-        self._mean_line = (self._end - segment.position) / len(entries)
-        self._segment = segment
-        self._parts.append(entries)
-        return True
-
     def _send(self, part: list[Entry]) -> None:
-        if self._segment is not None:
-            self._noted(self._segment.sending, self._end)
+        parts = self._batches.parts
+        self._batches.sending()
         try:
             outcome = self._backend.send(part)
             self._take(part, outcome)
         except OSError:  # TimeoutError is one
-            self._parts.appendleft(_sent(part))
+            parts.appendleft(_sent(part))
             self._failed(self._clock())
         except BaseException:
-            self._parts.appendleft(_sent(part))
+            parts.appendleft(_sent(part))
             raise
         else:
-            if not self._parts:
+            if not parts:
                 self._mendings.clear()
-            self._advance()
+            self._batches.advance()
 
     def _take(self, part: list[Entry], outcome: Outcome) -> None:
         """Do what the backend's answer asks for. Where this raises, `part` is sent again as a whole."""
@@ -197,7 +130,7 @@ class Shipper:
                 f"{self._backend.name} at {self._backend.destination} refuses all records ({outcome.denied}); look at "
                 f"address, credentials and index: until it takes them they are kept in {self._spool.folder}",
             )
-            self._parts.appendleft(part)
+            self._batches.parts.appendleft(part)
             self._failed(now, outcome.pause, denied=True)
             return
         refused: Sequence[tuple[Entry, str]] = outcome.refused
@@ -205,7 +138,7 @@ class Shipper:
             if len(part) > 1:
                 half = len(part) // 2
                 part = _sent(part)
-                self._parts.extendleft((part[half:], part[:half]))
+                self._batches.parts.extendleft((part[half:], part[:half]))
                 self._recovered(now)
                 self._outage.asked(now, outcome.pause)
                 return
@@ -217,9 +150,9 @@ class Shipper:
             elif not self._put_aside(entry, reason):
                 again.append(entry)
         if mended:
-            self._parts.appendleft(mended)
+            self._batches.parts.appendleft(mended)
         if again:
-            self._parts.appendleft(_sent(again))
+            self._batches.parts.appendleft(_sent(again))
             if len(again) < len(part):  # it takes some: no outage
                 self._outage.takes_some()
             self._failed(now, outcome.pause)
@@ -255,40 +188,6 @@ class Shipper:
         else:
             self._spool.dropped += 1
         return True
-
-    def _advance(self) -> None:
-        """Move the segment's position past what is settled."""
-        segment = self._segment
-        if segment is None:
-            return
-        position = min((offset_of(entry) for part in self._parts for entry in part), default=self._end)
-        if position > segment.position:
-            self._settle(segment, position)
-        if not self._parts:
-            self._segment = None
-            if position >= segment.size and not self._spool.is_active(segment):
-                self._finish(segment)
-
-    def _settle(self, segment: Segment, position: int) -> None:
-        if position >= segment.size and not self._spool.is_active(segment):
-            segment.position = position  # it is about to be removed
-            return
-        self._noted(segment.settle, position)
-
-    def _noted(self, note: Callable[[int], None], position: int) -> None:
-        try:
-            note(position)
-        except OSError as error:
-            notice(
-                f"settling in {self._spool.folder}",
-                f"how far the spool was sent cannot be noted in {self._spool.folder} ({error}); "
-                "after a restart some records are sent again, under the same keys",
-            )
-
-    def _finish(self, segment: Segment) -> None:
-        if self._spool.finish(segment):
-            with self._changed:
-                self._changed.notify_all()
 
     # Outages
 
@@ -351,12 +250,12 @@ class Shipper:
             return False
         deadline = time.monotonic() + timeout
         self._spool.seal()
-        looks, failures = self.looks, self._outage.failures
-        self._look_at = 0.0
+        looks, failures = self._batches.looks, self._outage.failures
+        self._batches.look()
         self._outage.hurry()
         self.ready()
         while True:
-            if self.looks > looks and not self._spool.left():
+            if self._batches.looks > looks and not self._spool.left():
                 return True
             left = deadline - time.monotonic()
             if left <= 0 or not (
@@ -372,7 +271,7 @@ class Shipper:
                 wait = self.turn(left)
                 if wait is None:
                     wait = 0.05  # another process has taken a segment over: see when it is gone
-                if wait and (self.looks == looks or self._spool.left()):
+                if wait and (self._batches.looks == looks or self._spool.left()):
                     self._spool.wake.wait(min(wait, max(0.0, deadline - time.monotonic())))
                     self._spool.wake.clear()
 
@@ -398,8 +297,7 @@ class Shipper:
         if self._has_let_go:
             return
         self._has_let_go = True
-        self._parts.clear()
-        self._segment = None
+        self._batches.clear()
         self._spool.release()
         try:
             self._backend.close()
@@ -415,11 +313,8 @@ class Shipper:
         self._turn = threading.Lock()
         self._changed = threading.Condition()
         self._thread = None
-        self._parts.clear()
         self._mendings.clear()
-        self._segment = None
-        self._waiting_since = None
-        self._look_at = 0.0
+        self._batches.forget()
         self._outage.forget()
         self._reports.forget()
         self._is_new_process = True
@@ -447,7 +342,7 @@ def _run(ref: weakref.ref[Shipper], wake: threading.Event) -> None:
             fault("sending records", error)
             wait = 1.0
         del shipper
-        wake.wait(_LOOK_EVERY if wait is None else wait)
+        wake.wait(LOOK_EVERY if wait is None else wait)
         wake.clear()
 
 

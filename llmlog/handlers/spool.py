@@ -18,6 +18,7 @@ from contextlib import suppress
 
 from llmlog.faults import fault, notice
 from llmlog.handlers.segments import Segment, make_folder, segments_of
+from llmlog.handlers.stamps import Stamps
 
 __all__ = ["Spool"]
 
@@ -26,42 +27,9 @@ _SEGMENTS = 32  # that a full spool is made of, at the least
 _AROUND = len("1800000000000000000 \n")
 _NEVER = 1 << 62
 _LOOK_AGAIN = 0.1  # seconds, while the spool is full
-_SECOND = 1_000_000_000
 
 _sync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 _exiting = threading.Event()
-
-
-class _Stamps:
-    """Nanoseconds from a record's time, no two the same: equal lines of one moment are still two records.
-
-    A LogRecord's time is good for microseconds. The last three digits are this process's own, so that those of
-    several processes hardly meet.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._own = int.from_bytes(os.urandom(2)) % 1000
-        self._last = 0
-        self._past = 0
-
-    def next(self, created: float) -> int:
-        try:
-            stamp = int(created * 1_000_000 + 0.5) * 1000 + self._own
-        except (TypeError, ValueError, OverflowError):
-            stamp = -1
-        if stamp < 0:  # no time at all
-            stamp = time.time_ns()
-        with self._lock:
-            if stamp > self._last:
-                self._last = stamp
-            elif self._last - stamp < _SECOND:  # another thread was faster, or it is the same moment
-                self._last = stamp = self._last + 1
-            elif 0 <= self._past - stamp < _SECOND:
-                self._past = stamp = self._past + 1
-            else:  # the clock was put back, or the record tells of long ago
-                self._past = stamp
-        return stamp
 
 
 class Spool:
@@ -391,7 +359,7 @@ class Spool:
         self.dropped = self.torn = 0
 
 
-_stamps = _Stamps()
+_stamps = Stamps()
 _spools: weakref.WeakSet[Spool] = weakref.WeakSet()
 _forking = threading.local()  # two threads may fork at once
 
@@ -412,7 +380,7 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     global _stamps
     _forking.held = []
-    _stamps = _Stamps()
+    _stamps = Stamps()
     for spool in list(_spools):
         try:
             spool._forget()

@@ -99,7 +99,7 @@ class Process:
         """The system closes its files; nothing else happens."""
         self.spool._close_all()
         self.spool._own.clear()
-        self.shipper._parts.clear()
+        self.shipper._batches.parts.clear()
 
 
 class Machine(RuleBasedStateMachine):

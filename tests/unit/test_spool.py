@@ -16,6 +16,7 @@ import pytest
 
 from llmlog.handlers import spool as spool_module
 from llmlog.handlers.spool import Spool
+from llmlog.handlers.stamps import Stamps
 from llmlog.testing import FakeClock
 
 NOW = 1_800_000_000.0
@@ -40,7 +41,7 @@ def stamps(spool: Spool) -> list[int]:
 
 @pytest.fixture
 def made(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Spool]:
-    monkeypatch.setattr(spool_module, "_stamps", spool_module._Stamps())  # other tests have times of their own
+    monkeypatch.setattr(spool_module, "_stamps", Stamps())  # other tests have times of their own
     return lambda **options: Spool(str(tmp_path / "spool"), **options)
 
 
