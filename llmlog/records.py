@@ -75,10 +75,10 @@ def _why_unseen(logger: logging.Logger, level: int) -> str:
         else:
             limit = logging.getLevelName(logger.getEffectiveLevel())
             why = f"its level is {limit}, and this record is {logging.getLevelName(level)}"
-        return f"records of LLM calls are not logged by {logger.name!r}: {why}"
+        return f"records are not logged by {logger.name!r}: {why}"
     if not _has_handler(logger, level):
         return (
-            f"records of LLM calls reach no handler: neither {logger.name!r} nor a logger above it has one for "
+            f"records of {logger.name!r} reach no handler: neither it nor a logger above it has one for "
             f"{logging.getLevelName(level)}; logging.config.dictConfig(llmlog.dict_config(console=True)) sets one up"
         )
     return ""

@@ -9,7 +9,7 @@ __all__ = ["Outage"]
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _DENIED_PAUSE = 60.0
-_LONGEST_ASKED = 3600.0
+_LONGEST_ASKED = 300.0  # a pause that is longer is a mistake more often than a wish
 _TOLD_AFTER = 60.0  # seconds: a wrong address is told, a restart of the backend is not
 
 
@@ -48,7 +48,7 @@ class Outage:
         self._attempts = 0
 
     def asked(self, now: float, pause: float | None) -> None:
-        """It asked to be left alone for so many seconds."""
+        """It asked to be left alone for so many seconds, of which five minutes are granted."""
         if pause is not None and pause > 0:
             self._was_asked = True
             self.not_before = max(self.not_before, now + min(pause, _LONGEST_ASKED))

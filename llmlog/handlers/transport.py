@@ -24,7 +24,6 @@ __all__ = ["Answer", "HTTPTransport", "Transport", "address", "connected", "met_
 
 _MAX_ANSWER = 64 * 2**20
 _MAX_WORDS = 1_000
-_MAX_PAUSE = 300.0
 _WORTH_COMPRESSING = 256
 _OF_THE_CONTENT = frozenset({400, 409, 413, 422})
 _WANTS_TLS = re.compile(  # Go's words, and nginx'; from the start, since a record's own may follow
@@ -48,7 +47,7 @@ class Answer(NamedTuple):
 
     @property
     def pause(self) -> float | None:
-        """Seconds that `Retry-After` asks for, at most five minutes; None: it asks for nothing."""
+        """Seconds that `Retry-After` asks for, from 0; None: it asks for nothing."""
         asked = self.headers.get("retry-after", "").strip()
         try:
             seconds = float(asked)
@@ -60,7 +59,7 @@ class Answer(NamedTuple):
                 seconds = until - (parsedate_to_datetime(now).timestamp() if now else time.time())
             except (ValueError, OverflowError):
                 return None
-        return min(max(seconds, 0.0), _MAX_PAUSE) if math.isfinite(seconds) else None
+        return max(seconds, 0.0) if math.isfinite(seconds) else None
 
 
 class Transport(Protocol):

@@ -9,12 +9,12 @@ of code execution.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-from llmlog.answers import MAX_TEXT, Answer, Text, ToolCall, utf8_length
+from llmlog.answers import Answer, Text, ToolCall
+from llmlog.growing import GrowingJSON
 from llmlog.providers.base import Provider, Read, count, text_in
 from llmlog.usage import Usage
 
@@ -196,94 +196,6 @@ def _read_candidate(answer: Answer, candidate: Any, choice: int) -> bool:
     return found
 
 
-class _Growing(Text):
-    """Arguments that arrive value by value, each under its path, texts in pieces: JSON where they are asked for.
-
-    `room`: characters that may still come.
-    """
-
-    __slots__ = ("room", "values")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.values: dict[Any, Any] = {}
-        self.room = MAX_TEXT
-
-    def put(self, path: str, value: Any) -> None:
-        """Set the value at `path`, or lengthen the text there; one whose path leads nowhere is let go."""
-        self.room -= len(path) + (len(value) if isinstance(value, str) else 0)
-        keys = _keys(path) if self.room >= 0 else []
-        node: Any = self.values
-        for key, following in zip(keys, [*keys, None][1:], strict=True):
-            if isinstance(node, _Array) is isinstance(key, str):
-                return
-            node = node.places if isinstance(node, _Array) else node
-            if not isinstance(node, dict):
-                return
-            if following is not None:
-                node = node.setdefault(key, _Array() if isinstance(following, int) else {})
-            elif isinstance(value, str):
-                if not isinstance(node.get(key), Text):
-                    node[key] = Text()
-                node[key].add(value)
-            else:
-                node[key] = value
-
-    def __str__(self) -> str:
-        return _json(self.values)
-
-    def __len__(self) -> int:
-        return len(str(self))
-
-    @property
-    def nbytes(self) -> int:
-        """The whole length in bytes of UTF-8."""
-        return utf8_length(str(self))
-
-
-class _Array:
-    """A list whose places are filled as they come."""
-
-    __slots__ = ("places",)
-
-    def __init__(self) -> None:
-        self.places: dict[int, Any] = {}
-
-
-_KEY = re.compile(r"""\.([^.\[\]]+)|\[(\d{1,9})\]|\[["'](.*?)["']\]""")
-_MAX_PATH = 1000
-
-
-def _keys(path: str) -> list[str | int]:
-    """The steps of a JSON path, from the root; none where it has any but names and numbers, or too many of them."""
-    keys: list[str | int] = []
-    end = 1
-    for step in _KEY.finditer(path, 1, _MAX_PATH):
-        name, number, quoted = step.groups()
-        if step.start() == end:
-            end = step.end()
-            keys.append(int(number) if number else name or quoted or "")
-    return keys if path.startswith("$") and end == len(path) and len(keys) <= 50 else []
-
-
-def _json(value: Any) -> str:
-    import json
-
-    try:
-        return json.dumps(value, ensure_ascii=False, default=_plain)
-    except (TypeError, ValueError, RecursionError):  # keys that are no text, or a depth that nobody means
-        return ""
-
-
-def _plain(value: Any) -> Any:
-    """What JSON has for our own kinds of value, and for the older SDKs'."""
-    if isinstance(value, _Array):
-        return [value.places[place] for place in sorted(value.places)]
-    if isinstance(value, Mapping):
-        return dict(value)
-    return str(value) if isinstance(value, (Text, bytes)) or not isinstance(value, Sequence) else list(value)
-
-
 def _read_call(answer: Answer, call: Any, choice: int) -> bool:
     """A function call: whole, or with `will_continue` its beginning, more of its arguments, or its empty end."""
     name, call_id = text_in(_at(call, "name")), text_in(_at(call, "id"))
@@ -298,8 +210,8 @@ def _read_call(answer: Answer, call: Any, choice: int) -> bool:
             return False
         tool_call = answer.tool_call((choice, len(answer.tool_calls)))
         tool_call.id, tool_call.name = call_id or None, name
-        tool_call.arguments = _Growing()
-    if isinstance(growing := tool_call.arguments, _Growing):
+        tool_call.arguments = GrowingJSON()
+    if isinstance(growing := tool_call.arguments, GrowingJSON):
         if isinstance(arguments, Mapping):
             growing.values.update(arguments)
         for piece in partial:
@@ -312,7 +224,7 @@ def _read_call(answer: Answer, call: Any, choice: int) -> bool:
 def _unfinished(answer: Answer, choice: int) -> ToolCall | None:
     """The choice's last call, where more of its arguments may come."""
     tool_call = next((answer.tool_calls[key] for key in reversed([*answer.tool_calls]) if key[0] == choice), None)
-    return tool_call if tool_call is not None and isinstance(tool_call.arguments, _Growing) else None
+    return tool_call if tool_call is not None and isinstance(tool_call.arguments, GrowingJSON) else None
 
 
 def _settle(tool_call: ToolCall) -> None:
@@ -321,7 +233,7 @@ def _settle(tool_call: ToolCall) -> None:
     tool_call.arguments = whole
 
 
-def _read_piece(growing: _Growing, piece: Any) -> None:
+def _read_piece(growing: GrowingJSON, piece: Any) -> None:
     path = text_in(_at(piece, "json_path"))
     text, number, truth = (_at(piece, f"{kind}_value") for kind in ("string", "number", "bool"))
     if isinstance(text, str):

@@ -19,13 +19,13 @@ def test_each_pause_is_twice_as_long_to_a_bound() -> None:
 
 
 def test_what_it_asked_for_is_kept_whoever_waits() -> None:
-    """A pause that it named is longer than ours, and nobody's hurry cuts it short; its end is an hour off at most."""
+    """A pause that it named is longer than ours, and nobody's hurry cuts it short; five minutes at most."""
     outage = Outage(chance=lambda: 0.0)
     outage.failed(10.0, 7.0)
     outage.hurry()
     assert (outage.not_before, outage.may_send(16.9), outage.may_send(17.0)) == (17.0, False, True)
     outage.asked(10.0, 1e9)
-    assert outage.not_before == 3610.0
+    assert outage.not_before == 310.0
     outage.failed(20.0)
     outage.hurry()
     assert outage.not_before == 0.0

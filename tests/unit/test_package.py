@@ -17,7 +17,7 @@ ROOT = pathlib.Path(llmlog.__file__).parent
 LAYERS = [
     "_version", "exceptions", "faults", "locks", "settings", "semconv", "usage", "plain", "request_state", "context",
     "scopes", "propagation", "images", "encodings", "declarations", "tokens", "rates", "price_tables", "costs",
-    "answers", "providers.base", "providers.openai", "providers.responses",
+    "answers", "growing", "providers.base", "providers.openai", "providers.responses",
     "providers.completions", "providers.embeddings", "providers.transcription", "providers.anthropic",
     "providers.google", "providers.google_embeddings", "providers.interactions", "providers.cohere",
     "providers.cohere_v1", "providers.cohere_embeddings", "providers.mistral", "providers.ollama",
