@@ -429,7 +429,8 @@ def test_a_signal_in_the_middle(tmp_path: pathlib.Path, number: signal.Signals) 
     path.write_text(LINES * 1000)
     script = (
         "import signal, sys; from llmlog.cli import files, main\n"
-        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # nohup may have started the tests
+        # A shell may have started the tests in the background, or nohup: they ignore one of these, and so would it.
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL); signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"def waits(self): open({str(tmp_path / 'gate')!r}).read(); open({str(tmp_path / 'gate')!r}).read()\n"
         "files.Replacement.take_place = waits\n"
         f"sys.argv[1:] = ['redact', '--in-place', {str(path)!r}]; main()"
