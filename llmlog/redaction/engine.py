@@ -208,7 +208,8 @@ class Redactor:
         """A name and its value, as headers are kept; any other list of two as it is."""
         name, item = value
         if type(name) in _NAMES and self._tell(_text_of_name(name))[0] and (clean := self._instead(item)) is not item:
-            return [name if type(name) is str else text_of(name), *(() if clean is DROPPED else (clean,))]
+            name = self._text(name if type(name) is str else text_of(name)) or REDACTED
+            return [name, *(() if clean is DROPPED else (clean,))]
         return self._clean(value, hint, depth, known)
 
     def _clean_named(self, value: Any, depth: int, known: dict[int, Any]) -> Any:
