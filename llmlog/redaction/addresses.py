@@ -9,11 +9,15 @@ from collections.abc import Iterator
 
 from llmlog.redaction.places import Span, outline, outlines
 
-__all__ = ["email", "ipv4_in", "ipv6", "is_version", "mac", "userinfo"]
+__all__ = ["decoded_at", "email", "has_encoded_at", "ipv4_in", "ipv6", "is_version", "mac", "userinfo"]
 
 # E-mail addresses
 
-_MAIL = re.compile(r"(?<![\w.+'~!#$*^-])([\w.+'~!#$*^-]++)(?:@|%40)([\w-]++(?:\.[\w-]++)++)")
+_MAIL = re.compile(
+    r"(?<![\w.+'~!#$*^-])([\w.+'~!#$*^-]++)"
+    r"(?:@|%(?:25){0,3}40|&(?:amp;)?(?:#(?:64|[xX]40)|commat);|\\{1,15}(?:u0040|x40))([\w-]++(?:\.[\w-]++)++)"
+)
+_ENCODED = ("%40", "2540", "#64;", "#x40;", "#X40;", "&commat;", "\\u0040", "\\x40")  # as URLs, HTML and JSON write @
 _LOCAL = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+'~!#$*^-"
 _LOCAL_LEADS = ".+'~!#$*^-"
 _AT = re.compile(r"@[\w-]++(?:\.([\w-]++))++")
@@ -21,8 +25,8 @@ _REACH = 256
 
 
 def email(text: str) -> Iterator[Span]:
-    """E-mail addresses, international ones and those in URLs (`%40`) too."""
-    if "%40" in text or ("@" in text and not text.isascii()):
+    """E-mail addresses, international ones and those with an @ as URLs, HTML and JSON write it (`%40`), too."""
+    if ("@" in text and not text.isascii()) or has_encoded_at(text):
         for found in _MAIL.finditer(text):
             place = _address(text, found.start(1), found.end(1), found.start(2), found.end())
             if place:
@@ -38,19 +42,43 @@ def email(text: str) -> Iterator[Span]:
             yield place
 
 
+def has_encoded_at(text: str) -> bool:
+    """Whether an @ may be in a text in one of its other spellings."""
+    if "%" in text or "&" in text or "\\" in text:
+        return any(sign in text for sign in _ENCODED)
+    return False
+
+
+def decoded_at(text: str) -> str:
+    """An address with a plain @."""
+    found = _MAIL.fullmatch(text)
+    return f"{found[1]}@{found[2]}" if found else text
+
+
 def _address(text: str, start: int, at: int, domain: int, end: int) -> Span | None:
     local = text[start:at].lstrip(_LOCAL_LEADS)
     if not local or local == "git":  # git@github.com is the same for everybody
         return None
     dot = text.rfind(".", domain, end)
-    while dot > domain and not _is_top_level(text[dot + 1 : end]):  # in "ann@site.org.2" the last part is none
+    while dot > domain:  # in "ann@site.org.2" the last part is no top level
+        if reach := _top_level(text[dot + 1 : end]):
+            return at - len(local), dot + 1 + reach
         end = dot
         dot = text.rfind(".", domain, end)
-    return (at - len(local), end) if dot > domain else None
+    return None
 
 
-def _is_top_level(label: str) -> bool:
-    return (label.isalpha() and len(label) > 1) or label.startswith("xn--")
+_USUAL = re.compile(  # none of them begins the name of a cloud's region
+    "com|org|net|edu|gov|mil|info|biz|io|ai|de|ch|fr|nl|uk|pl|se|jp|cn|br|ru|au", re.IGNORECASE
+)
+
+
+def _top_level(label: str) -> int:
+    """How much of a label is a domain's last: what stands behind a hyphen or an underscore is some name's rest."""
+    if (label.isalpha() and len(label) > 1) or label.startswith("xn--"):
+        return len(label)
+    head = label.replace("_", "-").partition("-")[0]
+    return len(head) if _USUAL.fullmatch(head) else 0
 
 
 # Machines

@@ -11,7 +11,7 @@ from llmlog.redaction.gate import gate
 from llmlog.redaction.names import Names, squeezed, stems_of
 from llmlog.redaction.numbers import FREE_RUN, RUN, digits_of
 from llmlog.redaction.pairs import STEMS, Verdict, is_reference, judge, pairs
-from llmlog.redaction.places import Place, folded, merged
+from llmlog.redaction.places import Place, folded, joined, merged
 from llmlog.redaction.secrets import SHAPES, of_shape
 from llmlog.redaction.signs import ALL, BY_SHAPE, DIGITS, NUMBERS, PAIR, WORD, Gate
 
@@ -66,7 +66,11 @@ class Finder:
         """What is to go: in order, none over another, without what stays."""
         found: list[Place] = []
         if " " in text or not INERT.fullmatch(text):
-            found = self._detected(text if text.isascii() else folded(text))
+            probe = text if text.isascii() else folded(text)
+            found = self._detected(probe)
+            if probe is not text and (seen := joined(probe)):  # as people see it, too
+                shown, places = seen
+                found += [(places[start], places[end - 1] + 1, kind) for start, end, kind in self._detected(shown)]
         for kind, find in self._own:
             for span in find(text):
                 if 0 <= span[0] < span[1] <= len(text):

@@ -27,7 +27,7 @@ __all__ = ["gate"]
 _S = r"[ .\-/()]{0,3}"
 _NOT_INSIDE = r"(?:^|[^0-9A-Za-z_\-]|(?:^|[^0-9A-Fa-f])[0-9A-Fa-f]{0,3}-)"  # of a word or a UUID
 _PATTERNS: dict[int, tuple[str, ...]] = {
-    MAIL: ("@|%40",),
+    MAIL: (r"@|%(?:25)*40|#(?:64|[xX]40);|&commat;|\\(?:u00|x)40",),
     NUMBERS: (
         rf"{_NOT_INSIDE}[0-9](?:[ -]?[0-9]){{12}}",
         rf"\+[1-9](?:{_S}[0-9]){{6}}",

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 from llmlog.redaction import births, ids
+from llmlog.redaction.addresses import has_encoded_at
 from llmlog.redaction.secrets import shapes_in
 from llmlog.redaction.signs import BIRTH, BY_SHAPE, COLON, IBAN, ID_WORD, MAC, MAIL, NUMBERS, PAIR, SHAPE, Gate
 
@@ -41,7 +42,7 @@ def by_words(stems: Iterable[str]) -> Gate:
 
     def seen(text: str) -> Collection[int]:
         made = {NUMBERS, MAC, IBAN}  # as soon looked for as anything that would tell of them
-        if "@" in text or "%40" in text:
+        if "@" in text or has_encoded_at(text):
             made.add(MAIL)
         if "::" in text or text.count(":") > 5:
             made.add(COLON)

@@ -33,6 +33,15 @@ def found(detector: Callable[[str], Iterator[tuple[int, int]]], text: str) -> li
         ('{"to": "ann@example.org"}', "ann@example.org"),
         ("a@b@example.org", "b@example.org"),
         ("ann@example.org.2 of 3", "ann@example.org"),
+        ("export-ann@example.org-20240101", "export-ann@example.org"),
+        ("ann@mail.example.com_backup", "ann@mail.example.com"),
+        ("ann%2540example.org", "ann%2540example.org"),
+        ("ann&#64;example.org", "ann&#64;example.org"),
+        ("ann&amp;#64;example.org", "ann&amp;#64;example.org"),
+        ("ann&#x40;example.org", "ann&#x40;example.org"),
+        ("ann&commat;example.org", "ann&commat;example.org"),
+        (r'{"to": "ann\u0040example.org"}', r"ann\u0040example.org"),
+        (r'"{\"to\": \"ann\\u0040example.org\"}"', r"ann\\u0040example.org"),
     ],
 )
 def test_email(text: str, address: str) -> None:
@@ -40,10 +49,56 @@ def test_email(text: str, address: str) -> None:
     assert found(email, text) == [address]
 
 
-@pytest.mark.parametrize("text", ["a @ b", "ann@localhost", "pkg@1.2.3", "@decorator.name", "user@", "@a.b.c"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a @ b",
+        "ann@localhost",
+        "pkg@1.2.3",
+        "@decorator.name",
+        "user@",
+        "@a.b.c",
+        "root@db-1.eu-west-1",
+        "lodash@4.17.x-next",
+        "i%40",
+        "page=40.html&x=a.com",
+        "&#64; and a.com",
+    ],
+)
 def test_no_email(text: str) -> None:
     """What only holds an @ is no address."""
     assert found(email, text) == []
+
+
+UNSEEN = [
+    ("to ann@\u200bexample.\u200borg now", "to <EMAIL> now"),
+    ("\u200b".join("ann@example.org"), "<EMAIL>"),
+    ("an\xadn@exam\xadple\u2060.org\ufeff!", "<EMAIL>\ufeff!"),
+    ("ann@example.org\u200dvisit", "<EMAIL>"),
+    ("card 4111\u200b1111\u200c1111\u20601111", "card <CARD>"),
+    ("4111 1111 1111 1111\u200b2 items", "<CARD>\u200b2 items"),
+    ("\u202d+49 30\u2060 12345678\u202c", "\u202d<PHONE>\u202c"),
+    ("pass\u200bword: hunter\u200b2", "pass\u200bword: <REDACTED>"),
+    ("ａｎｎ＠ｅｘａｍｐｌｅ．ｏｒｇ ４１１１ １１１１ １１１１ １１１１", "<EMAIL> <CARD>"),
+    ("電話：０９０－１２３４－５６７８", "電話：<PHONE>"),
+]
+
+
+@pytest.mark.parametrize("engine", [True, False], ids=["re2", "re"])
+@pytest.mark.parametrize(("text", "clean"), UNSEEN)
+def test_signs_that_nobody_sees(text: str, clean: str, engine: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spaces without width and soft hyphens hide nothing, nor do the wide forms of East Asian texts."""
+    if not engine:
+        monkeypatch.setattr(gate, "re2", None)
+    assert Redactor().text(text) == clean
+
+
+@pytest.mark.parametrize(
+    "text", ["👩\u200d💻 4 of 5 done", "می\u200cخواهم ۱۲۳۴ ریال", "\ufeffid;name", "co\xadoperation"]
+)
+def test_signs_that_nobody_sees_in_ordinary_texts(text: str) -> None:
+    """Emoji, Persian, hyphenation, the mark at a file's start: there is nothing to find, and the text is the same."""
+    assert Redactor().text(text) is text
 
 
 @pytest.mark.parametrize(
