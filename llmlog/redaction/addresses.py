@@ -9,15 +9,11 @@ from collections.abc import Iterator
 
 from llmlog.redaction.places import Span, outline, outlines
 
-__all__ = ["decoded_at", "email", "has_encoded_at", "ipv4_in", "ipv6", "is_version", "mac", "userinfo"]
+__all__ = ["email", "ipv4_in", "ipv6", "is_version", "mac", "userinfo"]
 
 # E-mail addresses
 
-_MAIL = re.compile(
-    r"(?<![\w.+'~!#$*^-])([\w.+'~!#$*^-]++)"
-    r"(?:@|%(?:25){0,3}40|&(?:amp;)?(?:#(?:64|[xX]40)|commat);|\\{1,15}(?:u0040|x40))([\w-]++(?:\.[\w-]++)++)"
-)
-_ENCODED = ("%40", "2540", "#64;", "#x40;", "#X40;", "&commat;", "\\u0040", "\\x40")  # as URLs, HTML and JSON write @
+_MAIL = re.compile(r"(?<![\w.+'~!#$*^-])([\w.+'~!#$*^-]++)(?:@|%40)([\w-]++(?:\.[\w-]++)++)")
 _LOCAL = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+'~!#$*^-"
 _LOCAL_LEADS = ".+'~!#$*^-"
 _AT = re.compile(r"@[\w-]++(?:\.([\w-]++))++")
@@ -25,8 +21,8 @@ _REACH = 256
 
 
 def email(text: str) -> Iterator[Span]:
-    """E-mail addresses, international ones and those with an @ as URLs, HTML and JSON write it (`%40`), too."""
-    if ("@" in text and not text.isascii()) or has_encoded_at(text):
+    """E-mail addresses, international ones and those in URLs (`%40`) too."""
+    if "%40" in text or ("@" in text and not text.isascii()):
         for found in _MAIL.finditer(text):
             place = _address(text, found.start(1), found.end(1), found.start(2), found.end())
             if place:
@@ -40,19 +36,6 @@ def email(text: str) -> Iterator[Span]:
             yield at - len(local), end
         elif place := _address(text, at - len(local), at, at + 1, end):
             yield place
-
-
-def has_encoded_at(text: str) -> bool:
-    """Whether an @ may be in a text in one of its other spellings."""
-    if "%" in text or "&" in text or "\\" in text:
-        return any(sign in text for sign in _ENCODED)
-    return False
-
-
-def decoded_at(text: str) -> str:
-    """An address with a plain @."""
-    found = _MAIL.fullmatch(text)
-    return f"{found[1]}@{found[2]}" if found else text
 
 
 def _address(text: str, start: int, at: int, domain: int, end: int) -> Span | None:

@@ -7,17 +7,19 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 
 from llmlog.redaction.detectors import IN_RUNS, INERT, NUMBER, STEPS, Detector, holds
+from llmlog.redaction.escapes import blanked, unescaped
 from llmlog.redaction.gate import gate
 from llmlog.redaction.names import Names, squeezed, stems_of
 from llmlog.redaction.numbers import FREE_RUN, RUN, digits_of
 from llmlog.redaction.pairs import STEMS, Verdict, is_reference, judge, pairs
-from llmlog.redaction.places import Place, folded, joined, merged
+from llmlog.redaction.places import Place, folded, merged
 from llmlog.redaction.secrets import SHAPES, of_shape
-from llmlog.redaction.signs import ALL, BY_SHAPE, DIGITS, NUMBERS, PAIR, WORD, Gate
+from llmlog.redaction.signs import ALL, BY_SHAPE, DIGITS, ESCAPED, NUMBERS, PAIR, WORD, Gate
 
 __all__ = ["Finder"]
 
 _JUDGED = 4096
+_READINGS = 3  # how often what an escape says is read as an escape again
 
 
 class Finder:
@@ -66,11 +68,7 @@ class Finder:
         """What is to go: in order, none over another, without what stays."""
         found: list[Place] = []
         if " " in text or not INERT.fullmatch(text):
-            probe = text if text.isascii() else folded(text)
-            found = self._detected(probe)
-            if probe is not text and (seen := joined(probe)):  # as people see it, too
-                shown, places = seen
-                found += [(places[start], places[end - 1] + 1, kind) for start, end, kind in self._detected(shown)]
+            found = self._detected(text if text.isascii() else folded(text))
         for kind, find in self._own:
             for span in find(text):
                 if 0 <= span[0] < span[1] <= len(text):
@@ -81,9 +79,14 @@ class Finder:
             found = [place for place in found if not self._stays(text[place[0] : place[1]])]
         return found
 
-    def _detected(self, text: str) -> list[Place]:
+    def _detected(self, text: str, depth: int = _READINGS) -> list[Place]:
         found: list[Place] = []
         signs = self._gate(text) if self._gate else ALL
+        if ESCAPED in signs:
+            if depth and (seen := unescaped(text)):
+                said, begins, ends = seen
+                found += [(begins[start], ends[end - 1], kind) for start, end, kind in self._detected(said, depth - 1)]
+            text = blanked(text)
         if self._always:
             for kind, find in self._always:
                 for start, end in find(text):

@@ -12,9 +12,23 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from llmlog.redaction import births, ids, numbers, phones
+from llmlog.redaction import births, escapes, ids, numbers, phones
 from llmlog.redaction.secrets import SHAPES
-from llmlog.redaction.signs import BIRTH, COLON, DIGITS, IBAN, ID_WORD, MAC, MAIL, NUMBERS, PAIR, SHAPE, WORD, Gate
+from llmlog.redaction.signs import (
+    BIRTH,
+    COLON,
+    DIGITS,
+    ESCAPED,
+    IBAN,
+    ID_WORD,
+    MAC,
+    MAIL,
+    NUMBERS,
+    PAIR,
+    SHAPE,
+    WORD,
+    Gate,
+)
 from llmlog.redaction.words import by_words
 
 try:
@@ -27,7 +41,7 @@ __all__ = ["gate"]
 _S = r"[ .\-/()]{0,3}"
 _NOT_INSIDE = r"(?:^|[^0-9A-Za-z_\-]|(?:^|[^0-9A-Fa-f])[0-9A-Fa-f]{0,3}-)"  # of a word or a UUID
 _PATTERNS: dict[int, tuple[str, ...]] = {
-    MAIL: (r"@|%(?:25)*40|#(?:64|[xX]40);|&commat;|\\(?:u00|x)40",),
+    MAIL: ("@|%40",),
     NUMBERS: (
         rf"{_NOT_INSIDE}[0-9](?:[ -]?[0-9]){{12}}",
         rf"\+[1-9](?:{_S}[0-9]){{6}}",
@@ -45,6 +59,7 @@ _PATTERNS: dict[int, tuple[str, ...]] = {
     COLON: (r"[0-9a-fA-F]::|::[0-9a-fA-F]", r"(?:[0-9a-fA-F]{1,4}:){6}"),
     MAC: (r"(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}", r"[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}"),
     IBAN: (r"[A-Za-z]{2}[0-9]{2}[ -]?[0-9A-Za-z]{2}[0-9A-Za-z -]{8}",),
+    ESCAPED: (escapes.PATTERN,),
     BIRTH: tuple(map(re.escape, births.STEMS)),
     ID_WORD: (ids.pattern(before="(?:^|[^a-z])", after="(?:$|[^a-z])"),),
 }  # fmt: skip

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 
 __all__ = [
-    "Detector", "Place", "Span", "folded", "is_part", "joined", "matches", "merged", "near", "outline", "outlines",
+    "UNSEEN",
+    "Detector", "Place", "Span", "folded", "is_part", "matches", "merged", "near", "outline", "outlines",
 ]  # fmt: skip
 
 Span = tuple[int, int]
@@ -41,7 +42,7 @@ def near(words: re.Pattern[str], stems: Iterable[str], text: str, start: int, en
 
 
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63"
-_UNSEEN = "\u200b"
+UNSEEN = "\u200b"
 _INVISIBLE = (
     "\xad\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\u2066\u2067"
     "\u2068\u2069\ufeff"
@@ -54,7 +55,7 @@ _LAST_DIGITS = 0x20000  # no script has digits beyond
 
 @cache
 def _table() -> dict[int, str]:
-    table = dict.fromkeys(map(ord, _INVISIBLE), _UNSEEN)
+    table = dict.fromkeys(map(ord, _INVISIBLE), UNSEEN)
     table |= dict.fromkeys(map(ord, _DASHES), "-") | dict.fromkeys(map(ord, _BLANKS), " ")
     table |= {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}  # fullwidth forms of ASCII
     digits = re.findall(r"\d", "".join(map(chr, range(0x80, _LAST_DIGITS))))
@@ -69,16 +70,9 @@ def _foreign() -> frozenset[str]:
 def folded(text: str) -> str:
     """The text with every digit, dash, blank and fullwidth letter in its ASCII form, each at the place it had.
 
-    What nobody sees, such as a space without width, is one and the same sign in it: `joined` takes that out.
+    What nobody sees, such as a space without width, becomes `UNSEEN`.
     """
     return text if text.isascii() or _foreign().isdisjoint(text) else text.translate(_table())
-
-
-def joined(text: str) -> tuple[str, list[int]] | None:
-    """A folded text without the signs that nobody sees, and where each of the others stood; None: it has none."""
-    if _UNSEEN not in text:
-        return None
-    return text.replace(_UNSEEN, ""), [at for at, sign in enumerate(text) if sign != _UNSEEN]
 
 
 def outlines(**classes: str) -> bytes:
