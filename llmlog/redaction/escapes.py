@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import html
 import re
+from bisect import bisect_right
+from collections.abc import Callable
 
 from llmlog.redaction.places import UNSEEN
 
-__all__ = ["COLOUR", "PATTERN", "blanked", "unescaped"]
+__all__ = ["PATTERN", "blanked", "unescaped"]
 
-COLOUR = r"(?:\x1b|\\{1,16}(?:u001[bB]|x1[bB]|033|e))\[[0-9;:]{0,24}[A-Za-z]"
-_ESCAPE = (
-    r"%(?:25){0,16}[0-7][0-9A-Fa-f]"
-    r"|\\{1,16}(?:u00[0-7][0-9A-Fa-f]|x[0-7][0-9A-Fa-f]|[nrtfv])"
-    r"|&(?:amp;){0,16}(?:#[0-9]{1,3}|#[xX][0-9A-Fa-f]{1,2}|quot|apos|amp|lt|gt|nbsp|commat|equals|colon|plus|period|lowbar);"
+_SET = r"\[[0-9;:]{0,24}[A-Za-z]"
+# Each alternative begins with one sign: that is how `re` finds the next one fast.
+PATTERN = (
+    rf"{UNSEEN}"
+    rf"|\x1b{_SET}|\\\\{{0,15}}(?:u001[bB]|x1[bB]|033|e){_SET}"
+    r"|\\\\{0,15}(?:u00[0-7][0-9A-Fa-f]|x[0-7][0-9A-Fa-f]|[nrtfv])"
+    r"|%(?:25){0,16}[0-7][0-9A-Fa-f]"
+    r"|&(?:amp;){0,16}(?:#[0-9]{1,3}|#[xX][0-9A-Fa-f]{1,2}|quot|apos|amp|lt|gt|nbsp|commat|equals|colon|plus|period);"
 )
-PATTERN = f"{UNSEEN}|{COLOUR}|{_ESCAPE}"
 """What a text that says something else than it shows has in it."""
-_FIND = re.compile(f"(?P<unseen>{UNSEEN}+)|(?P<colour>{COLOUR})|{_ESCAPE}")
-_COLOUR = re.compile(COLOUR)
+_ESCAPE = re.compile(PATTERN)
+_COLOUR = re.compile(rf"\x1b{_SET}")
 _LETTERS = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v"}
 
 
@@ -33,35 +37,46 @@ def blanked(text: str) -> str:
     return _COLOUR.sub(lambda found: " " * len(found[0]), text)
 
 
-def unescaped(text: str) -> tuple[str, list[int], list[int]] | None:
-    """What a folded text says, and for each sign of that where its writing begins and ends; None: just what it shows.
+def unescaped(text: str) -> tuple[str, Callable[[int, int], tuple[int, int]]] | None:
+    """What a folded text says, and from places in that to those in the text; None: it says what it shows.
 
     It is shorter than the text.
     """
     pieces: list[str] = []
-    begins: list[int] = []
-    ends: list[int] = []
-    at = 0
-    for found in _FIND.finditer(text):
+    heads, begins, ends = [0], [0], [0]  # where each stretch after an escape begins, and the escape itself
+    size = at = 0
+    for found in _ESCAPE.finditer(text):
         start, end = found.span()
-        said = "" if found["unseen"] else " " if found["colour"] else _said(found[0])
+        said = _said(found[0])
         pieces += (text[at:start], said)
-        begins += range(at, start)
-        ends += range(at + 1, start + 1)
-        begins += [start] * len(said)
-        ends += [end] * len(said)
+        size += start - at + len(said)
+        heads.append(size)
+        begins.append(start)
+        ends.append(end)
         at = end
     if not at:
         return None
     pieces.append(text[at:])
-    begins += range(at, len(text))
-    ends += range(at + 1, len(text) + 1)
-    return "".join(pieces), begins, ends
+
+    def written(start: int, end: int) -> tuple[int, int]:
+        first, last = bisect_right(heads, start) - 1, bisect_right(heads, end - 1) - 1
+        begin, reached = ends[first] + start - heads[first], ends[last] + end - 1 - heads[last]
+        is_escape = last + 1 < len(begins) and reached == begins[last + 1]
+        return begin, ends[last + 1] if is_escape else reached + 1
+
+    return "".join(pieces), written
 
 
 def _said(escape: str) -> str:
-    if escape[0] == "&":
+    sign = escape[0]
+    if sign == "%":
+        return chr(int(escape[-2:], 16))
+    if sign == "&":
         name = escape.rpartition("amp;")[2].lstrip("&") or "amp;"
         return html.unescape(f"&{name}")[:1].replace("\xa0", " ")
-    letter = escape.lstrip("\\")[:1] if escape[0] == "\\" else ""
+    if sign == UNSEEN:
+        return ""
+    if sign == "\x1b" or "[" in escape:
+        return " "
+    letter = escape.lstrip("\\")[0]
     return _LETTERS[letter] if letter in _LETTERS else chr(int(escape[-2:], 16))

@@ -84,8 +84,8 @@ class Finder:
         signs = self._gate(text) if self._gate else ALL
         if ESCAPED in signs:
             if depth and (seen := unescaped(text)):
-                said, begins, ends = seen
-                found += [(begins[start], ends[end - 1], kind) for start, end, kind in self._detected(said, depth - 1)]
+                said, written = seen
+                found += [(*written(start, end), kind) for start, end, kind in self._detected(said, depth - 1)]
             text = blanked(text)
         if self._always:
             for kind, find in self._always:
