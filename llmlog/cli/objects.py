@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmlog.redaction import REDACTED, WITHHELD, Redactor
+from llmlog.redaction.names import named_inside, options_in
 from llmlog.redaction.ways import DROPPED
 
 __all__ = ["found_in", "parsed", "rewritten"]
@@ -56,13 +57,14 @@ def _blanks(text: str, at: int) -> int:
 class _Level:
     """A container that is open: its members, which of them comes next, and which name its values have."""
 
-    __slots__ = ("is_object", "kept", "made", "members", "name", "pair", "seen", "undo", "wants_key")
+    __slots__ = ("is_object", "is_pair", "kept", "made", "members", "name", "named", "seen", "undo", "wants_key")
 
-    def __init__(self, container: Any, name: str | None, pair: str | None = None) -> None:
+    def __init__(self, container: Any, name: str | None, named: Mapping[int, str] | None = None) -> None:
         self.is_object = self.wants_key = isinstance(container, dict)
-        self.members = iter(container.values() if self.is_object else container)
+        self.members = enumerate(container.values() if self.is_object else container)
         self.name = name
-        self.pair = pair  # the name in a list of a name and its value, where it says that the value goes
+        self.named = named or {}  # members whose name stands in another member
+        self.is_pair = not self.is_object and len(container) == 2 and self.named.get(1) == container[0]
         self.kept = False  # whether a member stays, which a comma parts from the next one
         self.seen: set[str] = set()
         self.made: set[str] = set()
@@ -76,6 +78,12 @@ class _Level:
                 clean += "_"
             self.made.add(clean)
         return clean
+
+    def keeps(self, number: int) -> bool:
+        """Whether a word stands in the place of a member that is dropped: an option's value, the name in a pair."""
+        if self.is_object or not self.named:
+            return False
+        return number == 0 if self.is_pair else number in self.named
 
     def keep(self) -> None:
         """The member whose turn it is stays."""
@@ -116,24 +124,22 @@ def rewritten(text: str, value: Any, at: int, redactor: Redactor, leads: Mapping
                 written = at
                 kinds += _kinds(redactor, None, name, clean)
             continue
-        member = next(level.members)
-        if mark in "{[" and not ((level.is_object or level.pair) and _goes(redactor, level.name)):
-            pair = None if level.is_object or len(levels) == 1 else _name_of_pair(member, redactor)
+        number, member = next(level.members)
+        its_name = level.named.get(number, level.name)
+        if mark in "{[" and not ((level.is_object or number in level.named) and _goes(redactor, its_name)):
+            is_item = not level.is_object and len(levels) > 1
             level.keep()
-            levels.append(_Level(member, level.name, pair))
+            levels.append(_Level(member, its_name, _named(member, is_item, redactor)))
             continue
         _, at = _DECODER.raw_decode(text, begin)
-        lead = leads.get(level.name or "", "") if len(levels) == 2 and isinstance(member, str) else ""
-        if level.pair and level.name != level.pair:
-            clean, level.name = redactor.text(member) or REDACTED, level.pair
-        elif lead:
-            clean = _after(lead, member, redactor)
-        else:
-            clean = redactor.field(level.name or "", member, DROPPED)
+        lead = leads.get(its_name or "", "") if len(levels) == 2 and isinstance(member, str) else ""
+        clean = _after(lead, member, redactor) if lead else redactor.field(its_name or "", member, DROPPED)
+        if clean is DROPPED and level.keeps(number):
+            clean = REDACTED
         if clean is member or (type(clean) is type(member) and clean == member):
             level.keep()
             continue
-        kinds += _kinds(redactor, level.name, f"{lead}{member}" if lead else member, clean)
+        kinds += _kinds(redactor, its_name, f"{lead}{member}" if lead else member, clean)
         if clean is DROPPED:
             if level.is_object:
                 count, written, begin, _ = level.undo
@@ -155,13 +161,16 @@ def _goes(redactor: Redactor, name: str | None) -> bool:
     return name is not None and redactor.goes(name)
 
 
-def _name_of_pair(container: Any, redactor: Redactor) -> str | None:
-    """The name in a list of a name and its value, as headers are kept, where it says that the value goes."""
-    if isinstance(container, list) and len(container) == 2:
-        name = container[0]
-        if isinstance(name, str) and redactor.goes(name):
-            return name
-    return None
+def _named(container: Any, is_item: bool, redactor: Redactor) -> dict[int, str]:
+    """Those members of a container whose name stands in another member, as the redactor reads it."""
+    if isinstance(container, dict):
+        holder, name = named_inside(container) or (None, "")
+        if holder is None or redactor.goes(holder):
+            return {}
+        return {number: name for number, field in enumerate(container) if field == holder}
+    if is_item and len(container) == 2 and isinstance(container[0], str) and redactor.goes(container[0]):
+        return {1: container[0]}
+    return {number: name for number, name in options_in(container).items() if redactor.goes(name)}
 
 
 def _after(lead: str, text: str, redactor: Redactor) -> Any:

@@ -137,7 +137,9 @@ SHAPES: tuple[tuple[str, str], ...] = (
     ("AccountKey=", r"AccountKey=([A-Za-z0-9+/]{40,}+={0,2})"),  # Azure Storage
     ("sig=", r"[?&]sig=([A-Za-z0-9%+/=_\-]{20,}+)"),
     ("ignature=", r"[?&](?:X-(?:Amz|Goog)-)?[Ss]ignature=([A-Za-z0-9%+/=_\-]{20,}+)"),
-    ("://", r"://[^\s/:@\"'<>]{0,64}+:([^\s/@\"'<>]{1,256}+)@"),  # a password in a URL
+    (":thin:", r"jdbc:oracle:thin:[^\s/@\"'<>]{1,64}+/([^\s@\"'<>]{1,256}+)@"),  # Oracle's JDBC
+    # A password in a URL; what begins as a port is one.
+    ("://", r"://[^\s/:@\"'<>\[]{0,64}+:(?![0-9]{0,5}[/?#])([^\s@\"'<>]{1,256}+)@"),
 )  # fmt: skip
 """A text that must be there, and the shape around it, or around what its group takes: the issuers' own shapes."""
 _INFIX = frozenset(
@@ -158,7 +160,7 @@ for _number, (_literal, _shape) in enumerate(SHAPES):
         _BY_HEAD.setdefault(_literal[:2].encode(), []).append((_number, _literal))
 _INSIDE.remove((_PASSWORD_IN_URL, "://"))
 _COMPILED: dict[int, re.Pattern[str]] = {}
-_ANYTHING = frozenset({"://", "sig=", "ignature=", "AccountKey="})
+_ANYTHING = frozenset({"://", ":thin:", "sig=", "ignature=", "AccountKey="})
 _SIGNED = re.compile(r"(?<![A-Za-z])(bearer|basic)[ ]{1,3}([A-Za-z0-9+/=_.~\-]{8,}+)", re.IGNORECASE)
 _SIGNS = ("earer ", "asic ", "EARER ", "ASIC ")
 _CURL = re.compile(r" (?:-u|--user)[ =]?[\"']?([\w.@\-]{1,64}+:[^\s\"']{3,64}+)")

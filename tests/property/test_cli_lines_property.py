@@ -20,13 +20,15 @@ DROPPING = Redactor(["email"], replace="drop")
 
 texts = st.one_of(st.text(max_size=20), st.just(MAIL), st.builds("{} {}".format, st.text(max_size=9), st.just(MAIL)))
 scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), texts)
-names = st.one_of(texts, st.sampled_from(["password", "api_keys", "message"]))
+names = st.one_of(texts, st.sampled_from(["password", "api_keys", "message", "name", "value"]))
 values = st.recursive(
     scalars,
     lambda inner: st.one_of(
         st.lists(inner, max_size=4),
         st.dictionaries(names, inner, max_size=4),
         st.lists(st.tuples(names, inner).map(list), max_size=3),
+        st.builds(lambda name, value: {"name": name, "n": 1, "value": value}, names, inner),
+        st.lists(st.one_of(names, st.sampled_from(["--password", "--x"]), inner), max_size=4),
     ),
     max_leaves=12,
 )

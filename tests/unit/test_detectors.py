@@ -332,11 +332,35 @@ def test_api_key_by_its_shape(secret: str) -> None:
         "postgres://bob:{}@db:5432/x",
         'set("MY_TOKEN", "{}")',
         "<authToken>\n  {}\n</authToken>",
+        "[(b'x-api-key', b'{}')]",
+        "{{'name': 'DB_PASSWORD', 'value': '{}'}}",
+        '<add key="password" value="{}"/>',
+        "SMTP_PASS={}",
+        "dbPw: {}",
+        '"password_hash": "{}"',
+        "**Password:** {}",
+        "**password**: `{}`",
+        "password:\n  {}",
+        "tokens:\n  - {}",
+        "secret: |\n    {}\n",
+        "Proxy-Authorization: NTLM {}",
+        "authorization: DPoP {}",
+        "Authorization: Api-Key {}",
+        "ALTER USER a WITH PASSWORD '{}'",
+        "amqp://bob:x/{}@mq/vhost",
+        "jdbc:oracle:thin:scott/{}@//db:1521/x",
     ],
 )
 def test_api_key_by_its_name(line: str) -> None:
     """What stands beside a telling name is a secret, in every usual spelling of name and value."""
-    assert found(api_key, line.format(RANDOM)) == [RANDOM]
+    assert [place.removeprefix("x/") for place in found(api_key, line.format(RANDOM))] == [RANDOM]
+
+
+def test_a_list_of_secrets() -> None:
+    """A list whose first item looks like a secret goes as a whole, over lines too."""
+    assert found(api_key, f'"tokens": ["{RANDOM}", "b"], "n": 1') == [f'["{RANDOM}", "b"]']
+    assert found(api_key, f'"tokens": [\n  "{RANDOM}"\n]') == [f'[\n  "{RANDOM}"\n]']
+    assert found(api_key, "tokens: ['hello', 'world', 'foo']") == []
 
 
 def test_a_password_need_not_look_random() -> None:
@@ -369,6 +393,11 @@ def test_a_key_that_was_cut_off() -> None:
         "the key is here, the secret of success; monkey: business12345678",
         f"token: your-token-{RANDOM} my_token=example_{RANDOM} app_token=1234-1234-1234-{RANDOM}",
         "-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----",
+        "4 passed, 2 failed; test_pass: ok bypass: true first_pass=0.5 compass=12 pass: 12 npw=3 pwm: 4",
+        "secret \"my-secret\" not found, invalid token 'abc', {'name': 'token', 'value': 5}",
+        "password\n  Field required [type=missing, input_value={'a': 1}]",
+        "Missing secret:\n  at foo.bar (baz.js:12)",
+        "http://host:8080/@scope/pkg and http://h:80?a=b@c",
     ],
 )
 def test_no_api_key(text: str) -> None:
