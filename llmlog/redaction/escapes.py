@@ -18,7 +18,7 @@ __all__ = ["PATTERN", "blanked", "unescaped"]
 _SET = r"\[[0-9;:]{0,24}[A-Za-z]"
 # Each alternative begins with one sign: that is how `re` finds the next one fast.
 PATTERN = (
-    rf"{UNSEEN}"
+    rf"{UNSEEN}|\x00"  # UTF-16 read as UTF-8 has zeros between its letters
     rf"|\x1b{_SET}|\\\\{{0,15}}(?:u001[bB]|x1[bB]|033|e){_SET}"
     r"|\\\\{0,15}(?:u00[0-7][0-9A-Fa-f]|x[0-7][0-9A-Fa-f]|[nrtfv])"
     r"|%(?:25){0,16}[0-7][0-9A-Fa-f]"
@@ -74,7 +74,7 @@ def _said(escape: str) -> str:
     if sign == "&":
         name = escape.rpartition("amp;")[2].lstrip("&") or "amp;"
         return html.unescape(f"&{name}")[:1].replace("\xa0", " ")
-    if sign == UNSEEN:
+    if sign == UNSEEN or sign == "\0":
         return ""
     if sign == "\x1b" or "[" in escape:
         return " "

@@ -45,7 +45,9 @@ def by_words(stems: Iterable[str]) -> Gate:
         made = {NUMBERS, MAC, IBAN}  # as soon looked for as anything that would tell of them
         if "@" in text or "%40" in text:
             made.add(MAIL)
-        if ("\\" in text or "%" in text or "&" in text or "\x1b" in text or UNSEEN in text) and _ESCAPED(text):
+        if (
+            "\\" in text or "%" in text or "&" in text or "\x1b" in text or "\0" in text or UNSEEN in text
+        ) and _ESCAPED(text):
             made.add(ESCAPED)
         if "::" in text or text.count(":") > 5:
             made.add(COLON)
