@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from llmlog.redaction.places import Span, outline, outlines
 
-__all__ = ["email", "ipv4_in", "ipv6", "is_version", "mac", "userinfo"]
+__all__ = ["email", "ipv4_in", "ipv6", "is_machine", "mac", "userinfo"]
 
 # E-mail addresses
 
@@ -72,6 +72,7 @@ _FROM_COLON = re.compile(":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]*+")
 _IPV6 = re.compile(r"(?<![\w.])([0-9A-Fa-f:]*+(?:\.[0-9]{1,3}){0,3}+)(%[0-9A-Za-z]{1,15})?")
 _THREE_IN_A_ROW = re.compile("[0-9A-Fa-f]{3}")
 _BETWEEN = " :=.\"'"
+_ANY = frozenset({"0.0.0.0", "127.0.0.1", "255.255.255.255", "255.255.255.0", "::1"})
 _LAST_OF_VERSIONS = frozenset(["", *"nedrvNEDRV<>~!"])
 _VERSION = re.compile(
     r"(?:version|release|firmware|build|\bver|\bv)[\"']?[ :=.]{0,3}[\"']?\Z|[=<>~!]=[ ]?\Z", re.IGNORECASE
@@ -81,8 +82,13 @@ _VERSION = re.compile(
 def ipv4_in(text: str, start: int, end: int) -> Iterator[Span]:
     """IPv4 addresses between two places; not versions."""
     for found in _IPV4.finditer(text, start, min(len(text), end + 2)):
-        if max(map(int, found[0].split("."))) < 256 and not is_version(text, *found.span()):
+        if max(map(int, found[0].split("."))) < 256 and is_machine(text, *found.span()):
             yield found.span()
+
+
+def is_machine(text: str, start: int, end: int) -> bool:
+    """Whether four numbers with dots tell machines apart: no version, and not what any machine calls itself."""
+    return text[start:end] not in _ANY and not is_version(text, start, end)
 
 
 def is_version(text: str, start: int, end: int) -> bool:
@@ -130,7 +136,9 @@ def _ipv6_at(text: str, start: int) -> Span | None:
 
 
 def _is_ipv6(address: str) -> bool:
-    if "." not in address and address != "::1":
+    if address in _ANY:
+        return False
+    if "." not in address:
         digits = address.replace(":", "")
         if len(digits) < 4 or digits.isalpha():
             return False  # `a::b` is code, `[::2]` a slice

@@ -81,7 +81,7 @@ _AFTER_STEM = re.compile(
         (?P<line>[|>]?[+-]?\r?\n[ \t]{1,16}(?:-[ ])?)?
       | \\{0,15}["'],?[ ]{0,2}(?:\\{0,15}["'])?value(?:\\{0,15}["'])?[ ]{0,2}(?:(?P<held>=)|:)
         [ ]{0,2}(?=[bru]{0,2}\\{0,15}["'])
-      | \\{0,15}["'],[ ]{0,2}(?=[bru]{0,2}\\{0,15}["'])
+      | \\{0,15}["'](?P<next>,)[ ]{0,2}(?=[bru]{0,2}\\{0,15}["'])
       | (?P<said>[ ])(?=["'][^"'\s]{1,64}["'])
       | (?P<tag>>)\s{0,12}
       | (?P<blank>[ ])(?=\S{16}) )
@@ -187,6 +187,8 @@ def _value(text: str, lower: str, at: int, found: re.Match[str], judge: Judge) -
     else:
         pattern = _VALUES["cookie" if lower.endswith("cookie", begins, found.end(1)) else ""]
     end = _reached(pattern, text, start, opaque if verdict == "opaque" else bool)
+    if found["next"] and (text[begins - 2 : begins - 1] == "." or text[end + 1 : end + 2] == "."):
+        return None  # the columns of a query
     if tag and not _CLOSING.match(text, end):
         verdict = "opaque"
     return _taken(text, start, text[start:end] if quote else text[start:end].rstrip(_TRAILING), verdict, kind)

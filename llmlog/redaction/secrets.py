@@ -116,7 +116,6 @@ SHAPES: tuple[tuple[str, str], ...] = (
     ("rnd_", rf"{_B}rnd_[A-Za-z0-9]{{28,}}+"),  # Render
     ("hca", rf"{_B}hca[ilm]k_01[a-z0-9]{{50,}}+"),  # Honeycomb
     ("re_", rf"{_B}re_[A-Za-z0-9]{{8}}_[A-Za-z0-9]{{24}}{_E}"),  # Resend
-    ("access_token$", rf"{_B}access_token\$production\$[a-z0-9]{{16}}\$[0-9a-f]{{32}}"),  # PayPal
     ("rzp_live_", rf"{_B}rzp_live_[A-Za-z0-9]{{14}}{_E}"),  # Razorpay
     ("CCIPAT_", rf"{_B}CCIPAT_[A-Za-z0-9]{{22}}_[0-9a-f]{{40}}"),  # CircleCI
     ("bkua_", rf"{_B}bkua_[0-9a-f]{{40}}"),  # Buildkite

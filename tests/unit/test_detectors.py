@@ -254,7 +254,6 @@ def test_no_phone(text: str) -> None:
         ("684D:1111:222:3333:4444:5555:6:77 ok", "684D:1111:222:3333:4444:5555:6:77"),
         ("fe80::1ff:fe23:4567:890a%eth0", "fe80::1ff:fe23:4567:890a%eth0"),
         ("2001:db8::1: unreachable", "2001:db8::1"),
-        ("on ::1 now", "::1"),
         ("peer:2001:db8::1", "2001:db8::1"),
         ("node:2001:db8::1 up", "2001:db8::1"),
     ],
@@ -273,6 +272,8 @@ def test_ip(text: str, address: str) -> None:
         "version 1.2.3.4",
         "pkg==1.2.3.4",
         "Chrome/120.0.0.0",
+        "listening on 0.0.0.0:8000 and [::1]:8000",
+        "from 127.0.0.1 to 255.255.255.255, netmask 255.255.255.0",
         "12:34:56",
         "a::b std::vector<a::b> x[::2] face::add",
         "1:2:3:4:5",
@@ -337,7 +338,6 @@ SECRETS = [
     f"rnd_{RANDOM}",
     f"hcaik_01{HEX}{HEX}",
     f"re_{RANDOM[:8]}_{RANDOM[:24]}",
-    f"access_token$production${HEX[:16]}${HEX}",
     f"rzp_live_{RANDOM[:14]}",
     f"CCIPAT_{RANDOM[:22]}_{HEX}{HEX[:8]}",
     f"bkua_{HEX}{HEX[:8]}",
@@ -438,6 +438,7 @@ def test_a_key_that_was_cut_off() -> None:
         "password\n  Field required [type=missing, input_value={'a': 1}]",
         "Missing secret:\n  at foo.bar (baz.js:12)",
         "http://host:8080/@scope/pkg and http://h:80?a=b@c",
+        'SELECT "auth_user"."password", "auth_user"."last_login" FROM "auth_user"',
     ],
 )
 def test_no_api_key(text: str) -> None:
