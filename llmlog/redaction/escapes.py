@@ -1,11 +1,13 @@
 """What a text says to those who read it: without escapes, colours, and the signs that nobody sees.
 
-An address may be written `ann%40example.com`, `ann&#64;example.com` or `ann\\u0040example.com`; a number may stand
-behind `\\n`, whose letter would make it a part of a word, or behind the colour that a console shows it in.
+An address may be written `ann%40example.com`, `ann&#64;example.com` or `ann\\u0040example.com`, or be in an object of
+JSON that is in base64; a number may stand behind `\\n`, whose letter would make it a part of a word, or behind the
+colour that a console shows it in.
 """
 
 from __future__ import annotations
 
+import binascii
 import html
 import re
 from bisect import bisect_right
@@ -23,6 +25,7 @@ PATTERN = (
     r"|\\\\{0,15}(?:u00[0-7][0-9A-Fa-f]|x[0-7][0-9A-Fa-f]|[nrtfv])"
     r"|%(?:25){0,16}[0-7][0-9A-Fa-f]"
     r"|&(?:amp;){0,16}(?:#[0-9]{1,3}|#[xX][0-9A-Fa-f]{1,2}|quot|apos|amp|lt|gt|nbsp|commat|equals|colon|plus|period);"
+    r"|eyJ[A-Za-z0-9+/_\-]{20,}"  # an object of JSON, in base64
 )
 """What a text that says something else than it shows has in it."""
 _ESCAPE = re.compile(PATTERN)
@@ -61,7 +64,9 @@ def unescaped(text: str) -> tuple[str, Callable[[int, int], tuple[int, int]]] | 
     def written(start: int, end: int) -> tuple[int, int]:
         first, last = bisect_right(heads, start) - 1, bisect_right(heads, end - 1) - 1
         begin, reached = ends[first] + start - heads[first], ends[last] + end - 1 - heads[last]
-        is_escape = last + 1 < len(begins) and reached == begins[last + 1]
+        if first + 1 < len(begins):
+            begin = min(begin, begins[first + 1])
+        is_escape = last + 1 < len(begins) and reached >= begins[last + 1]
         return begin, ends[last + 1] if is_escape else reached + 1
 
     return "".join(pieces), written
@@ -71,6 +76,10 @@ def _said(escape: str) -> str:
     sign = escape[0]
     if sign == "%":
         return chr(int(escape[-2:], 16))
+    if sign == "e":
+        code = escape.replace("-", "+").replace("_", "/")
+        code = code[:-1] if len(code) % 4 == 1 else code
+        return binascii.a2b_base64(code + "=" * (-len(code) % 4)).decode("utf-8", "replace")
     if sign == "&":
         name = escape.rpartition("amp;")[2].lstrip("&") or "amp;"
         return html.unescape(f"&{name}")[:1].replace("\xa0", " ")

@@ -13,7 +13,7 @@ from llmlog.redaction.names import squeezed
 from llmlog.redaction.pairs import STEMS, judge, opaque, pairs, stutters
 from llmlog.redaction.places import Span
 
-__all__ = ["SHAPES", "api_key", "framed", "of_shape", "shapes_in"]
+__all__ = ["JSON", "SHAPES", "api_key", "framed", "of_shape", "shapes_in"]
 
 _T = r"[A-Za-z0-9_\-]"
 _B = r"(?<![A-Za-z0-9])"
@@ -168,6 +168,7 @@ SHAPES: tuple[tuple[str, str], ...] = (
     ("4b1d", rf"{_B}4b1d[A-Za-z0-9]{{38}}{_E}"),  # ClickHouse
     (":AA", rf"{_B}[0-9]{{5,16}}:AA{_T}{{32,}}+"),  # Telegram
     ("AccountKey=", r"AccountKey=([A-Za-z0-9+/]{40,}+={0,2})"),  # Azure Storage
+    ("code=", r"[?&]code=([A-Za-z0-9%/_\-]{20,}+)"),  # OAuth
     ("sig=", r"[?&]sig=([A-Za-z0-9%+/=_\-]{20,}+)"),
     ("ignature=", r"[?&](?:X-(?:Amz|Goog)-)?[Ss]ignature=([A-Za-z0-9%+/=_\-]{20,}+)"),
     (":thin:", r"jdbc:oracle:thin:[^\s/@\"'<>]{1,64}+/([^\s@\"'<>]{1,256}+)@"),  # Oracle's JDBC
@@ -181,6 +182,8 @@ _INFIX = frozenset(
     if not shape.removeprefix(_B).startswith(re.escape(literal).replace(r"\-", "-")) or literal == "://"
 )
 """Those whose literal does not stand first."""
+JSON = next(number for number, (literal, _) in enumerate(SHAPES) if literal == "eyJ")
+"""The one whose texts may be JSON in base64."""
 _PASSWORD_IN_URL = next(number for number, (literal, _) in enumerate(SHAPES) if literal == "://")
 _INSIDE: list[tuple[int, str]] = []  # shapes that may stand inside a word, or begin before their literal
 _LONG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-./+~=:?&@%]{14,}+")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from llmlog.redaction import births, escapes, ids
 from llmlog.redaction.places import UNSEEN
-from llmlog.redaction.secrets import shapes_in
+from llmlog.redaction.secrets import JSON, shapes_in
 from llmlog.redaction.signs import BIRTH, BY_SHAPE, COLON, ESCAPED, IBAN, ID_WORD, MAC, MAIL, NUMBERS, PAIR, SHAPE, Gate
 
 __all__ = ["by_words"]
@@ -68,6 +68,8 @@ def by_words(stems: Iterable[str]) -> Gate:
                 made.add(sign)
         for number in shapes_in(text):
             made.add(BY_SHAPE + number)
+            if number == JSON:
+                made.add(ESCAPED)
         return made
 
     return seen

@@ -18,13 +18,23 @@ from llmlog.redaction.escapes import blanked, unescaped
         ("\u200ba\u200b\u200bb\u200b", "ab"),
         ("\x1b[31mred\x1b[0m", " red "),
         (r"\x1b[31mred\u001b[0m", " red "),
-        ("fish & chips, 50 %, C:/x", None),
+        ("x eyJlbWFpbCI6ICJhbm5AZXhhbXBsZS5vcmcifQ==", 'x {"email": "ann@example.org"}=='),
+        ("eyJ8fHx8fHx8fHx8fHx8fHx8fHx8", "{" + chr(0x22) + "|" * 19),
+        ("fish & chips, 50 %, C:/x, eyJ", None),
     ],
 )
 def test_what_is_said(text: str, said: str | None) -> None:
     """Each escape is read as what it stands for, one more layer of itself included."""
     read = unescaped(text)
     assert (read and read[0]) == said
+
+
+def test_places_in_base64() -> None:
+    """What is found in it is all of it."""
+    said, written = unescaped("a%41eyJlbWFpbCI6ICJhbm5AZXhhbXBsZS5vcmcifQ==b")  # type: ignore[misc]
+    at = said.index("ann@")
+    assert written(at, at + 3) == (4, 42)
+    assert written(0, len(said)) == (0, 45)
 
 
 @pytest.mark.parametrize("text", ["%41b%43", "x\u200b%41\u200b\u200bB%43\u200by", "&lt;a\\u0062&gt;", "\u200b"])
