@@ -187,8 +187,8 @@ def _value(text: str, lower: str, at: int, found: re.Match[str], judge: Judge) -
     else:
         pattern = _VALUES["cookie" if lower.endswith("cookie", begins, found.end(1)) else ""]
     end = _reached(pattern, text, start, opaque if verdict == "opaque" else bool)
-    if found["next"] and (text[begins - 2 : begins - 1] == "." or text[end + 1 : end + 2] == "."):
-        return None  # the columns of a query
+    if found["next"] and (text[begins - 2 : begins - 1] == "." or text[end : end + 18].lstrip("\\")[1:2] in (".", ":")):
+        return None  # the columns of a query; a name of its own
     if tag and not _CLOSING.match(text, end):
         verdict = "opaque"
     return _taken(text, start, text[start:end] if quote else text[start:end].rstrip(_TRAILING), verdict, kind)

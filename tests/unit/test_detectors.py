@@ -442,6 +442,7 @@ def test_a_key_that_was_cut_off() -> None:
         "Missing secret:\n  at foo.bar (baz.js:12)",
         "http://host:8080/@scope/pkg and http://h:80?a=b@c",
         'SELECT "auth_user"."password", "auth_user"."last_login" FROM "auth_user"',
+        '{"name": "password", "type": "string"} {\\"in\\":\\"cookie\\",\\"name\\":\\"sid\\"}',
     ],
 )
 def test_no_api_key(text: str) -> None:
