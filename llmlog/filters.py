@@ -128,6 +128,8 @@ class RedactFilter(logging.Filter):
             made.pop(name, None)
         made.update(changes)
         made[_MARK] = _marked(mark, made)
+        if "args" in changes or "msg" in changes:
+            target = _showing_its_message(target, self._copies)
         return True if target is record else target
 
     def _with_analyser(self, redactor: Redactor, record: logging.LogRecord) -> Redactor:
@@ -246,6 +248,17 @@ def _withheld(attributes: Mapping[str, Any], error: Exception) -> tuple[dict[str
         pass
     changes = {"msg": WITHHELD, "args": None, "exc_info": None, "exc_text": None, "stack_info": None}
     return changes, [name for name in attributes if name not in STANDARD_ATTRIBUTES or name == "message"]
+
+
+def _showing_its_message(record: logging.LogRecord, copies: bool) -> logging.LogRecord:
+    """The record, such that its message is `msg`: a class of the application's may make another one of its own."""
+    if type(record).getMessage is logging.LogRecord.getMessage:
+        return record
+    try:
+        record.__class__ = logging.LogRecord
+    except TypeError:  # it has slots: only another record shows it
+        return logging.makeLogRecord(dict(record.__dict__)) if copies else record
+    return record
 
 
 def _copy(record: logging.LogRecord) -> logging.LogRecord:

@@ -70,7 +70,7 @@ def _json(
 ) -> Piece:
     if not leads and redactor.value(value) is value:
         return Piece(data, data, [])
-    clean, kinds = rewritten(text, begin, redactor, leads)
+    clean, kinds = rewritten(text, value, begin, redactor, leads)
     return Piece(data, _encoded(clean), [(number, kind) for kind in kinds]) if kinds else Piece(data, data, [])
 
 

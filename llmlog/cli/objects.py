@@ -10,7 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from llmlog.redaction import WITHHELD, Redactor
+from llmlog.redaction import REDACTED, WITHHELD, Redactor
+from llmlog.redaction.names import named_inside, options_in
+from llmlog.redaction.ways import DROPPED
 
 __all__ = ["found_in", "parsed", "rewritten"]
 
@@ -18,7 +20,6 @@ _BEGIN = re.compile("\ufeff?[ \t]*+(?=[{[])")
 _BLANKS = re.compile("[ \t\r\n]*+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # the others stand for bytes that are not UTF-8
-_PROBE = {"probe": 0}
 
 
 def parsed(text: str) -> tuple[Any, int] | None:
@@ -54,15 +55,20 @@ def _blanks(text: str, at: int) -> int:
 
 
 class _Level:
-    """A container that is open: whether a key comes next in it, and which name its values have."""
+    """A container that is open: its members, which of them comes next, and which name its values have."""
 
-    __slots__ = ("is_object", "made", "name", "seen", "wants_key")
+    __slots__ = ("is_object", "is_pair", "kept", "made", "members", "name", "named", "seen", "undo", "wants_key")
 
-    def __init__(self, is_object: bool, name: str | None) -> None:
-        self.is_object = self.wants_key = is_object
+    def __init__(self, container: Any, name: str | None, named: Mapping[int, str] | None = None) -> None:
+        self.is_object = self.wants_key = isinstance(container, dict)
+        self.members = enumerate(container.values() if self.is_object else container)
         self.name = name
+        self.named = named or {}  # members whose name stands in another member
+        self.is_pair = not self.is_object and len(container) == 2 and self.named.get(1) == container[0]
+        self.kept = False  # whether a member stays, which a comma parts from the next one
         self.seen: set[str] = set()
         self.made: set[str] = set()
+        self.undo = (0, 0, 0, "")  # what there was before the key: pieces, how far, where it begins; and the key
 
     def key(self, name: str, clean: str) -> str:
         """The key to write: two keys that have become one get an underscore, so that both values stay."""
@@ -71,60 +77,107 @@ class _Level:
             while clean in self.seen:
                 clean += "_"
             self.made.add(clean)
-        self.seen.add(clean)
         return clean
 
+    def keeps(self, number: int) -> bool:
+        """Whether a word stands in the place of a member that is dropped: an option's value, the name in a pair."""
+        if self.is_object or not self.named:
+            return False
+        return number == 0 if self.is_pair else number in self.named
 
-def rewritten(text: str, at: int, redactor: Redactor, leads: Mapping[str, str]) -> tuple[str, list[str]]:
-    """The line redacted, and the kinds of what was found. `text` is one that `parsed()` took, from `at` on.
+    def keep(self) -> None:
+        """The member whose turn it is stays."""
+        self.kept = True
+        self.seen.add(self.undo[3])
 
-    `leads`: for fields of the outermost object, what earlier lines have put in front of their text.
+
+def rewritten(text: str, value: Any, at: int, redactor: Redactor, leads: Mapping[str, str]) -> tuple[str, list[str]]:
+    """The line redacted, and the kinds of what was found. `text` is one that `parsed()` took: `value`, from `at` on.
+
+    What is dropped goes with its name and a comma. `leads`: for fields of the outermost object, what earlier lines
+    have put in front of their text.
     """
     pieces: list[str] = []
     kinds: list[str] = []
-    written = 0
-    levels = [_Level(False, None)]
+    written = comma = 0
+    levels = [_Level([value], None)]
     while True:
         begin = _blanks(text, at)
         mark, level = text[begin], levels[-1]
         at = begin + 1
-        if mark in "{[" and not (level.is_object and _goes(redactor, level.name)):
-            levels.append(_Level(mark == "{", level.name))
+        if mark == ":":
             continue
-        if mark in ":,":
-            level.wants_key = level.is_object and mark == ","
+        if mark == ",":
+            comma, level.wants_key = begin, level.is_object
             continue
         if mark in "}]":
             levels.pop()
-        else:
-            value, at = _DECODER.raw_decode(text, begin)
-            lead = ""
-            if level.wants_key:
-                clean: Any = level.key(value, redactor.text(value))
-                its_name = None
-            else:
-                its_name = level.name
-                lead = leads.get(its_name or "", "") if len(levels) == 2 and isinstance(value, str) else ""
-                if lead:
-                    clean = _after(lead, value, redactor)
-                else:
-                    clean = redactor.value(value) if its_name is None else redactor.field(its_name, value)
-            if clean is not value and not (type(clean) is type(value) and clean == value):
+            if len(levels) == 1:
+                return "".join(pieces) + text[written:], kinds
+            continue
+        if level.wants_key:
+            name, at = _DECODER.raw_decode(text, begin)
+            clean: Any = level.key(name, redactor.text(name) or (name and REDACTED))
+            level.undo = len(pieces), written, begin, clean
+            if clean != name:
                 pieces += (text[written:begin], _dumped(clean, text[begin:at]))
                 written = at
-                kinds += _kinds(redactor, its_name, f"{lead}{value}" if lead else value, clean)
-        if len(levels) == 1:
-            return "".join(pieces) + text[written:], kinds
+                kinds += _kinds(redactor, None, name, clean)
+            continue
+        number, member = next(level.members)
+        its_name = level.named.get(number, level.name)
+        if mark in "{[" and not ((level.is_object or number in level.named) and _goes(redactor, its_name)):
+            is_item = not level.is_object and len(levels) > 1
+            level.keep()
+            levels.append(_Level(member, its_name, _named(member, is_item, redactor)))
+            continue
+        _, at = _DECODER.raw_decode(text, begin)
+        lead = leads.get(its_name or "", "") if len(levels) == 2 and isinstance(member, str) else ""
+        clean = _after(lead, member, redactor) if lead else redactor.field(its_name or "", member, DROPPED)
+        if clean is DROPPED and level.keeps(number):
+            clean = REDACTED
+        if clean is member or (type(clean) is type(member) and clean == member):
+            level.keep()
+            continue
+        kinds += _kinds(redactor, its_name, f"{lead}{member}" if lead else member, clean)
+        if clean is DROPPED:
+            if level.is_object:
+                count, written, begin, _ = level.undo
+                del pieces[count:]
+            if level.kept:
+                begin = comma
+            elif (end := _blanks(text, at)) < len(text) and text[end] == ",":
+                at = _blanks(text, end + 1)
+                level.wants_key = level.is_object
+            pieces.append(text[written:begin])
+        else:
+            pieces += (text[written:begin], _dumped(clean, text[begin:at]))
+            level.keep()
+        written = at
 
 
 def _goes(redactor: Redactor, name: str | None) -> bool:
     """Whether the values of this name go, whatever they are."""
-    return name is not None and redactor.field(name, _PROBE) is not _PROBE
+    return name is not None and redactor.goes(name)
 
 
-def _after(lead: str, text: str, redactor: Redactor) -> str:
+def _named(container: Any, is_item: bool, redactor: Redactor) -> dict[int, str]:
+    """Those members of a container whose name stands in another member, as the redactor reads it."""
+    if isinstance(container, dict):
+        holder, name = named_inside(container) or (None, "")
+        if holder is None or redactor.goes(holder):
+            return {}
+        return {number: name for number, field in enumerate(container) if field == holder}
+    if is_item and len(container) == 2 and isinstance(container[0], str) and redactor.goes(container[0]):
+        return {1: container[0]}
+    return {number: name for number, name in options_in(container).items() if redactor.goes(name)}
+
+
+def _after(lead: str, text: str, redactor: Redactor) -> Any:
     """`text` redacted as what it is after `lead`, which is not in the result, nor is it lost with the text's end."""
     clean = redactor.text(lead + text).removeprefix(lead)
+    if not clean.strip():
+        return DROPPED
     return f"{clean}\n" if text.endswith("\n") and not clean.endswith("\n") else clean
 
 

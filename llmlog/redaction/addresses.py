@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from llmlog.redaction.places import Span, outline, outlines
 
-__all__ = ["email", "ipv4_in", "ipv6", "is_version", "mac", "userinfo"]
+__all__ = ["email", "ipv4_in", "ipv6", "is_machine", "mac", "userinfo"]
 
 # E-mail addresses
 
@@ -43,14 +43,25 @@ def _address(text: str, start: int, at: int, domain: int, end: int) -> Span | No
     if not local or local == "git":  # git@github.com is the same for everybody
         return None
     dot = text.rfind(".", domain, end)
-    while dot > domain and not _is_top_level(text[dot + 1 : end]):  # in "ann@site.org.2" the last part is none
+    while dot > domain:  # in "ann@site.org.2" the last part is no top level
+        if reach := _top_level(text[dot + 1 : end]):
+            return at - len(local), dot + 1 + reach
         end = dot
         dot = text.rfind(".", domain, end)
-    return (at - len(local), end) if dot > domain else None
+    return None
 
 
-def _is_top_level(label: str) -> bool:
-    return (label.isalpha() and len(label) > 1) or label.startswith("xn--")
+_USUAL = re.compile(  # none of them begins the name of a cloud's region
+    "com|org|net|edu|gov|mil|info|biz|io|ai|de|ch|fr|nl|uk|pl|se|jp|cn|br|ru|au", re.IGNORECASE
+)
+
+
+def _top_level(label: str) -> int:
+    """How much of a label is a domain's last: what stands behind a hyphen or an underscore is some name's rest."""
+    if (label.isalpha() and len(label) > 1) or label.startswith("xn--"):
+        return len(label)
+    head = label.replace("_", "-").partition("-")[0]
+    return len(head) if _USUAL.fullmatch(head) else 0
 
 
 # Machines
@@ -61,6 +72,7 @@ _FROM_COLON = re.compile(":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]*+")
 _IPV6 = re.compile(r"(?<![\w.])([0-9A-Fa-f:]*+(?:\.[0-9]{1,3}){0,3}+)(%[0-9A-Za-z]{1,15})?")
 _THREE_IN_A_ROW = re.compile("[0-9A-Fa-f]{3}")
 _BETWEEN = " :=.\"'"
+_ANY = frozenset({"0.0.0.0", "127.0.0.1", "255.255.255.255", "255.255.255.0", "::1"})
 _LAST_OF_VERSIONS = frozenset(["", *"nedrvNEDRV<>~!"])
 _VERSION = re.compile(
     r"(?:version|release|firmware|build|\bver|\bv)[\"']?[ :=.]{0,3}[\"']?\Z|[=<>~!]=[ ]?\Z", re.IGNORECASE
@@ -70,8 +82,13 @@ _VERSION = re.compile(
 def ipv4_in(text: str, start: int, end: int) -> Iterator[Span]:
     """IPv4 addresses between two places; not versions."""
     for found in _IPV4.finditer(text, start, min(len(text), end + 2)):
-        if max(map(int, found[0].split("."))) < 256 and not is_version(text, *found.span()):
+        if max(map(int, found[0].split("."))) < 256 and is_machine(text, *found.span()):
             yield found.span()
+
+
+def is_machine(text: str, start: int, end: int) -> bool:
+    """Whether four numbers with dots tell machines apart: no version, and not what any machine calls itself."""
+    return text[start:end] not in _ANY and not is_version(text, start, end)
 
 
 def is_version(text: str, start: int, end: int) -> bool:
@@ -119,7 +136,9 @@ def _ipv6_at(text: str, start: int) -> Span | None:
 
 
 def _is_ipv6(address: str) -> bool:
-    if "." not in address and address != "::1":
+    if address in _ANY:
+        return False
+    if "." not in address:
         digits = address.replace(":", "")
         if len(digits) < 4 or digits.isalpha():
             return False  # `a::b` is code, `[::2]` a slice

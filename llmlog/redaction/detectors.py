@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from llmlog.redaction.addresses import email, ipv4_in, ipv6, is_version, mac, userinfo
+from llmlog.redaction.addresses import email, ipv4_in, ipv6, is_machine, mac, userinfo
 from llmlog.redaction.births import birth_date
 from llmlog.redaction.ids import national_id
 from llmlog.redaction.numbers import FREE_RUN, card_in, digits_of, iban, is_card, ssn_in
@@ -80,7 +80,7 @@ def holds(kind: str, text: str, start: int, end: int) -> bool:
     if kind == "card":
         return is_card(text, start, text[start:end])
     if kind == "ip":
-        return not is_version(text, start, end)
+        return is_machine(text, start, end)
     if kind == "phone":
         return not has_extension(text, end) and 9 <= len(digits_of(text[start:end])) <= 15
     return True

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from llmlog.faults import fault
 from llmlog.plain import plain, text_of
 from llmlog.redaction import options
-from llmlog.redaction.names import KEYS, Names
+from llmlog.redaction.names import KEYS, Names, named_inside, options_in
 from llmlog.redaction.ways import DROPPED, Way, chosen, mask, pseudonyms, signing_keys, way
 
 if TYPE_CHECKING:
@@ -200,6 +200,10 @@ class Redactor:
                 else self._clean(member, hint, depth - 1, known)
                 for member in members
             ]
+            for at, name in options_in(members).items():
+                if self._tell(name)[0]:
+                    without = self._instead(members[at])  # each argument has its place
+                    clean[at] = REDACTED if without is DROPPED else without
             clean = value if all(map(is_, clean, members)) else [one for one in clean if one is not DROPPED]
         known[id(value)] = clean
         return clean
@@ -208,7 +212,8 @@ class Redactor:
         """A name and its value, as headers are kept; any other list of two as it is."""
         name, item = value
         if type(name) in _NAMES and self._tell(_text_of_name(name))[0] and (clean := self._instead(item)) is not item:
-            return [name if type(name) is str else text_of(name), *(() if clean is DROPPED else (clean,))]
+            name = self._text(_text_of_name(name)) or REDACTED
+            return [name, *(() if clean is DROPPED else (clean,))]
         return self._clean(value, hint, depth, known)
 
     def _clean_named(self, value: Any, depth: int, known: dict[int, Any]) -> Any:
@@ -222,9 +227,12 @@ class Redactor:
     def _clean_dict(self, value: dict[Any, Any], depth: int, known: dict[int, Any]) -> dict[Any, Any]:
         made: dict[Any, Any] = {}
         changed = False
+        holder, its_name = named_inside(value) or (None, "")
         for key, item in list(value.items()):
             name = key if type(key) is str else next(iter(plain({key: None})))
             drop, hint = self._tell(name if type(key) is not bytes else _text_of_name(key))
+            if name == holder and not drop:
+                drop, hint = self._tell(its_name)
             clean = self._instead(item) if drop else self._clean(item, hint, depth, known)
             clean_name = self._text(name) if name else name
             changed = changed or clean is not item or clean_name is not name

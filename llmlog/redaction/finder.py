@@ -7,17 +7,19 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 
 from llmlog.redaction.detectors import IN_RUNS, INERT, NUMBER, STEPS, Detector, holds
+from llmlog.redaction.escapes import blanked, unescaped
 from llmlog.redaction.gate import gate
 from llmlog.redaction.names import Names, squeezed, stems_of
 from llmlog.redaction.numbers import FREE_RUN, RUN, digits_of
 from llmlog.redaction.pairs import STEMS, Verdict, is_reference, judge, pairs
 from llmlog.redaction.places import Place, folded, merged
 from llmlog.redaction.secrets import SHAPES, of_shape
-from llmlog.redaction.signs import ALL, BY_SHAPE, DIGITS, NUMBERS, PAIR, WORD, Gate
+from llmlog.redaction.signs import ALL, BY_SHAPE, DIGITS, ESCAPED, NUMBERS, PAIR, WORD, Gate
 
 __all__ = ["Finder"]
 
 _JUDGED = 4096
+_READINGS = 3  # how often what an escape says is read as an escape again
 
 
 class Finder:
@@ -77,9 +79,14 @@ class Finder:
             found = [place for place in found if not self._stays(text[place[0] : place[1]])]
         return found
 
-    def _detected(self, text: str) -> list[Place]:
+    def _detected(self, text: str, depth: int = _READINGS) -> list[Place]:
         found: list[Place] = []
         signs = self._gate(text) if self._gate else ALL
+        if ESCAPED in signs:
+            if depth and (seen := unescaped(text)):
+                said, written = seen
+                found += [(*written(start, end), kind) for start, end, kind in self._detected(said, depth - 1)]
+            text = blanked(text)
         if self._always:
             for kind, find in self._always:
                 for start, end in find(text):

@@ -12,9 +12,23 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from llmlog.redaction import births, ids, numbers, phones
+from llmlog.redaction import births, escapes, ids, numbers, phones
 from llmlog.redaction.secrets import SHAPES
-from llmlog.redaction.signs import BIRTH, COLON, DIGITS, IBAN, ID_WORD, MAC, MAIL, NUMBERS, PAIR, SHAPE, WORD, Gate
+from llmlog.redaction.signs import (
+    BIRTH,
+    COLON,
+    DIGITS,
+    ESCAPED,
+    IBAN,
+    ID_WORD,
+    MAC,
+    MAIL,
+    NUMBERS,
+    PAIR,
+    SHAPE,
+    WORD,
+    Gate,
+)
 from llmlog.redaction.words import by_words
 
 try:
@@ -45,6 +59,7 @@ _PATTERNS: dict[int, tuple[str, ...]] = {
     COLON: (r"[0-9a-fA-F]::|::[0-9a-fA-F]", r"(?:[0-9a-fA-F]{1,4}:){6}"),
     MAC: (r"(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}", r"[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}"),
     IBAN: (r"[A-Za-z]{2}[0-9]{2}[ -]?[0-9A-Za-z]{2}[0-9A-Za-z -]{8}",),
+    ESCAPED: (escapes.PATTERN,),
     BIRTH: tuple(map(re.escape, births.STEMS)),
     ID_WORD: (ids.pattern(before="(?:^|[^a-z])", after="(?:$|[^a-z])"),),
 }  # fmt: skip
@@ -90,9 +105,10 @@ def _compiled(names: str) -> Callable[[bytes], Any]:
         **_PATTERNS,
         SHAPE: (r"(?i:bearer|basic) [A-Za-z0-9+/=_.~ \-]{8}", "-----BEGIN ", "curl .*-"),
         PAIR: (
-            rf"(?:{names})[\w\-]{{0,24}}\\{{0,15}}[\"'`]?\]?(?:\[[0-9]*\])?[ \t]{{0,4}}(?:str(?:ing)? )?"
+            rf"(?:{names})[\w\-]{{0,24}}\\{{0,15}}[\"'`*]{{0,3}}\]?(?:\[[0-9]*\])?[ \t]{{0,4}}(?:str(?:ing)? )?"
             "[:=?.|!]{0,3}[=:]",
-            rf"(?:{names})[\w\-]{{0,24}}(?:\\{{0,15}}[\"'],|>)",
+            rf"(?:{names})[\w\-]{{0,24}}(?:\\{{0,15}}[\"'][, ]|>)",
+            "password [\"']",
             rf"-[\w.\-]*(?:{names})[\w\-]{{0,24}} ",
         ),
     }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
-__all__ = ["KEYS", "Names", "squeezed", "stems_of"]
+__all__ = ["KEYS", "Names", "named_inside", "options_in", "squeezed", "stems_of"]
 
 KEYS = (
     "password", "passwd", "passphrase", "pwd", "secret", "secret_key", "secret_access_key", "api_key",
@@ -43,6 +44,34 @@ def stems_of(keys: Iterable[str]) -> tuple[str, ...]:
 
 def _parts(key: str) -> list[str]:
     return [part for part in re.split("[-_. ]+", key.lower()) if part]
+
+
+def named_inside(fields: Mapping[Any, Any]) -> tuple[str, str] | None:
+    """The field of an object that holds a value, and the name that another field gives it.
+
+    As in `{"name": "Cookie", "value": "..."}`: so headers and variables of the environment are often kept.
+    """
+    holder = "value" if "value" in fields else "Value" if "Value" in fields else None
+    if holder is not None:
+        for field in _NAME_FIELDS:
+            name = fields.get(field)
+            if type(name) is str:
+                return holder, name
+    return None
+
+
+def options_in(members: Sequence[Any]) -> dict[int, str]:
+    """Where in a command's arguments an option's value stands, and the option: `["login", "--password", ...]`."""
+    if len(members) < 2 or type(members[0]) is not str:
+        return {}
+    return {
+        at: member.lstrip("-")
+        for at, member in enumerate(members[:-1], 1)
+        if type(member) is str and member.startswith("--") and "=" not in member
+    }
+
+
+_NAME_FIELDS = ("name", "key", "header", "Name", "Key", "Header")
 
 
 class Names:

@@ -11,10 +11,13 @@ __all__ = ["STEMS", "Judge", "Verdict", "is_reference", "judge", "opaque", "pair
 
 Verdict = Literal["any", "opaque"] | None  # which values of a name are secret
 
-STEMS = ("token", "secret", "passw", "passphrase", "pwd", "key", "authorization", "cookie", "credential")
+STEMS = ("token", "secret", "pass", "pw", "key", "authorization", "cookie", "credential")
 _SURE = re.compile(
-    r"(?:password|passwd|passphrase|pwd|apikey|secret|secretkey|secretaccesskey|accesskey|privatekey|authtoken|accesstoken"
-    r"|refreshtoken|sessiontoken|bearertoken|authorization|cookie)[0-9]{0,2}$"
+    r"(?:(?:password|passwd|passphrase)(?:hash|confirm(?:ation)?|repeat|again)?|passcode|pwd|apikey|secret|secretkey"
+    r"|secretaccesskey|accesskey|privatekey(?:pem)?|authtoken|accesstoken|refreshtoken|sessiontoken|bearertoken"
+    r"|authorization|authheader|basicauth|cookie"
+    r"|(?:user|root|admin|login|auth|db|database|sql|mysql|pg|postgres|postgresql|mongo|mongodb|redis|mq|rabbitmq|amqp|kafka"
+    r"|ldap|smtp|imap|mail|email|ftp|sftp|ssh|http|proxy|elastic|opensearch|keystore|truststore)(?:pass|pw)|^pw)[0-9]{0,2}$"
 )
 _TELLING = re.compile(r"(?:[a-z0-9](?:key|secret)|token|credentials?|secrete?)[0-9]{0,2}$|^(?:apikey|token|secret)")
 _HARMLESS = re.compile(
@@ -73,16 +76,23 @@ def _is_made_up(value: str) -> bool:
 
 _AFTER_STEM = re.compile(
     r"""([\w\-]{0,24}+)
-    (?: \\{0,15}["'`]?\]?(?:\[[0-9]*\])?[ \t]{0,4}(?:(?:string|str)[ ])?(?:[:=?.|!]{0,3}=>?|:)[=:]{0,2}[ \t]{0,8}
-      | \\{0,15}["'],[ ]{0,2}(?=\\{0,15}["'])
+    (?: \\{0,15}["'`*]{0,3}\]?(?:\[[0-9]*\])?[ \t]{0,4}(?:(?:string|str)[ ])?(?:[:=?.|!]{0,3}=>?|:)[=:]{0,2}[*]{0,2}
+        [ \t]{0,8}
+        (?P<line>[|>]?[+-]?\r?\n[ \t]{1,16}(?:-[ ])?)?
+      | \\{0,15}["'],?[ ]{0,2}(?:\\{0,15}["'])?value(?:\\{0,15}["'])?[ ]{0,2}(?:(?P<held>=)|:)
+        [ ]{0,2}(?=[bru]{0,2}\\{0,15}["'])
+      | \\{0,15}["'](?P<next>,)[ ]{0,2}(?=[bru]{0,2}\\{0,15}["'])
+      | (?P<said>[ ])(?=["'][^"'\s]{1,64}["'])
       | (?P<tag>>)\s{0,12}
       | (?P<blank>[ ])(?=\S{16}) )
     (?:(?:[a-z_][\w.]{0,40}\()?[bru]{0,2}(?=["']))?(?P<quote>\\{0,15}["'`])?
-    (?:(?:bearer|basic|token|negotiate|bot|apikey)[ ]{1,3}|(?P<signed>digest|aws4-hmac-sha256)[ ]{1,3})?""",
+    (?:(?:bearer|basic|token|negotiate|bot|api-?key|ntlm|dpop|jwt|oauth|splunk|genie-?key|key)[ ]{1,3}
+      |(?P<signed>digest|aws4-hmac-sha256)[ ]{1,3})?""",
     re.VERBOSE,
 )
 _PLAIN = re.compile(  # `name=value`, as most are
-    r"([\w\-]{0,24}+)=(?!(?:bearer|basic|token|negotiate|bot|apikey|digest|aws4-hmac-sha256) )"
+    r"([\w\-]{0,24}+)=(?!(?:bearer|basic|token|negotiate|bot|api-?key|ntlm|dpop|jwt|oauth|splunk|genie-?key|key|digest"
+    r"|aws4-hmac-sha256) )"
     r"([a-z0-9/+][^\s,;&\"'`<>\\]{0,80}+)(?=[\s,;&<>\\]|\Z)"
 )
 _SMALL_LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -100,6 +110,7 @@ _VALUES = {
     "signed": re.compile(r"[^\r\n'}]{0,256}"),
 }
 _STRUCTURE = re.compile(r"[\[{]\s{0,8}(?:\\{0,15}[\"'0-9]|[\[{])")
+_LISTED = re.compile(r"\[\s{0,8}\\{0,15}[\"']([^\"'\\\n]{12,256})")
 _BRACKET = re.compile(r"[\[\]{}]")
 _LONGEST = 4096
 _PLACEHOLDER = re.compile(
@@ -153,13 +164,17 @@ def _plain_value(text: str, lower: str, at: int, found: re.Match[str], judge: Ju
 
 def _value(text: str, lower: str, at: int, found: re.Match[str], judge: Judge) -> tuple[int, int, str] | None:
     """The same for every other spelling of a name and its value."""
-    quote, blank, tag, signed = found.group("quote", "blank", "tag", "signed")
+    quote, blank, tag, signed, said = found.group("quote", "blank", "tag", "signed", "said")
     begins, start = _beginning(lower, at), found.end()
     if blank and lower[begins] != "-":
         return None  # only a command line's option is parted from its value by a blank alone
     verdict, kind = _judged(lower, begins, found.end(1), judge)
-    if verdict is None:
+    if verdict is None or (said and not lower.endswith("password", begins, found.end(1))):
         return None
+    if found["line"] or found["held"]:
+        verdict = "opaque"
+    if verdict == "opaque" and not quote and (listed := _LISTED.match(text, start)):
+        return _taken(text, listed.start(1), listed[1], verdict, kind) and (start, _closed(text, start), kind)
     if verdict == "any" and not quote and _STRUCTURE.match(text, start):
         end = _closed(text, start)
         if not tag or _CLOSING.match(text, end):  # behind `<API_KEY>` that is no tag
@@ -172,6 +187,8 @@ def _value(text: str, lower: str, at: int, found: re.Match[str], judge: Judge) -
     else:
         pattern = _VALUES["cookie" if lower.endswith("cookie", begins, found.end(1)) else ""]
     end = _reached(pattern, text, start, opaque if verdict == "opaque" else bool)
+    if found["next"] and (text[begins - 2 : begins - 1] == "." or text[end : end + 18].lstrip("\\")[1:2] in (".", ":")):
+        return None  # the columns of a query; a name of its own
     if tag and not _CLOSING.match(text, end):
         verdict = "opaque"
     return _taken(text, start, text[start:end] if quote else text[start:end].rstrip(_TRAILING), verdict, kind)

@@ -44,7 +44,7 @@ _LIKELY = re.compile(
     r"(?<![0-9])(?<![0-9][.\-/])\(?[0-9]{1,13}\)?(?:[ .\-/()]{1,3}[0-9]{1,8}){0,7}(?![0-9])"
 )  # fmt: skip
 _DECIMAL = re.compile(r"\+?[0-9]+\.[0-9]+")
-_NEVER = re.compile(r"[0-9]+\.[0-9]+|[0-9]{3}-[0-9]{2}-[0-9]{4}")
+_NEVER = re.compile(r"[0-9]+\.[0-9]+|[0-9]{3}-[0-9]{2}-[0-9]{4}|(?:19|20)[0-9]{2}-(?:19|20)?[0-9]{2}")
 WORD = re.compile(
     r"phone|\btele?\b|\btlf|\btelef|t[eé]l[eé]f|telep|mobil|m[oó]vil|celular|\bcell\b|\bfax\b|whats?app"
     r"|\bsms\b|hotline|helpline|landline|\bhandy|rufnummer|portable\b|\bdial\b|\bt[eé]l\b|電話|电话"

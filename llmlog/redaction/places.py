@@ -7,7 +7,10 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 
-__all__ = ["Detector", "Place", "Span", "folded", "is_part", "matches", "merged", "near", "outline", "outlines"]
+__all__ = [
+    "UNSEEN",
+    "Detector", "Place", "Span", "folded", "is_part", "matches", "merged", "near", "outline", "outlines",
+]  # fmt: skip
 
 Span = tuple[int, int]
 Place = tuple[int, int, str]
@@ -39,6 +42,11 @@ def near(words: re.Pattern[str], stems: Iterable[str], text: str, start: int, en
 
 
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63"
+UNSEEN = "\u200b"
+_INVISIBLE = (
+    "\xad\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\u2066\u2067"
+    "\u2068\u2069\ufeff"
+)
 _BLANKS = "\xa0\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 
 
@@ -47,7 +55,8 @@ _LAST_DIGITS = 0x20000  # no script has digits beyond
 
 @cache
 def _table() -> dict[int, str]:
-    table = dict.fromkeys(map(ord, _DASHES), "-") | dict.fromkeys(map(ord, _BLANKS), " ")
+    table = dict.fromkeys(map(ord, _INVISIBLE), UNSEEN)
+    table |= dict.fromkeys(map(ord, _DASHES), "-") | dict.fromkeys(map(ord, _BLANKS), " ")
     table |= {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}  # fullwidth forms of ASCII
     digits = re.findall(r"\d", "".join(map(chr, range(0x80, _LAST_DIGITS))))
     return table | {ord(digit): str(unicodedata.decimal(digit)) for digit in digits}
@@ -59,7 +68,10 @@ def _foreign() -> frozenset[str]:
 
 
 def folded(text: str) -> str:
-    """The text with every digit, dash, blank and fullwidth letter in its ASCII form, each at the place it had."""
+    """The text with every digit, dash, blank and fullwidth letter in its ASCII form, each at the place it had.
+
+    What nobody sees, such as a space without width, becomes `UNSEEN`.
+    """
     return text if text.isascii() or _foreign().isdisjoint(text) else text.translate(_table())
 
 

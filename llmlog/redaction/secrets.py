@@ -13,7 +13,7 @@ from llmlog.redaction.names import squeezed
 from llmlog.redaction.pairs import STEMS, judge, opaque, pairs, stutters
 from llmlog.redaction.places import Span
 
-__all__ = ["SHAPES", "api_key", "framed", "of_shape", "shapes_in"]
+__all__ = ["JSON", "SHAPES", "api_key", "framed", "of_shape", "shapes_in"]
 
 _T = r"[A-Za-z0-9_\-]"
 _B = r"(?<![A-Za-z0-9])"
@@ -26,8 +26,11 @@ SHAPES: tuple[tuple[str, str], ...] = (
     ("whsec_", rf"{_B}whsec_[A-Za-z0-9+/=]{{24,}}+"),
     *((key, rf"{_B}{key}[A-Z0-9]{{16}}{_E}") for key in ("AKIA", "ASIA", "ABIA", "ACCA")),  # AWS
     ("ABSK", r"ABSK[A-Za-z0-9+/]{60,}+=*"),
-    ("bedrock-api-key-", rf"bedrock-api-key-{_T}{{20,}}+"),
+    ("bedrock-api-key-", r"bedrock-api-key-[A-Za-z0-9+/=_\-]{20,}+"),
     ("AIza", rf"{_B}AIza{_T}{{30,}}+"),  # Google
+    *((head, rf"{_B}{head}[A-Za-z0-9+/=]{{60,}}+") for head in ("IQoJb3JpZ2lu", "FwoGZXIvYXdz", "FQoGZXIvYXdz")),
+    ("AQ.", rf"{_B}AQ\.{_T}{{40,}}+"),
+    ("1//0", rf"{_B}1//0{_T}{{40,}}+"),
     ("GOCSPX-", rf"{_B}GOCSPX-{_T}{{20,}}+"),
     ("ya29.", rf"{_B}ya29\.{_T}{{20,}}+"),
     ("gh", rf"{_B}gh[pousr]_[A-Za-z0-9]{{20,}}+"),  # GitHub
@@ -48,6 +51,20 @@ SHAPES: tuple[tuple[str, str], ...] = (
     ("pplx-", rf"{_B}pplx-[A-Za-z0-9]{{30,}}+"),  # Perplexity
     ("pcsk_", rf"{_B}pcsk_{_T}{{30,}}+"),  # Pinecone
     ("lsv2_", rf"{_B}lsv2_(?:pt|sk)_[A-Za-z0-9_]{{30,}}+"),  # LangSmith
+    ("tgp_v1_", rf"{_B}tgp_v1_{_T}{{30,}}+"),  # Together
+    ("fw_", rf"{_B}fw_[A-Za-z0-9]{{20,}}+"),  # Fireworks
+    ("csk-", rf"{_B}csk-[a-z0-9]{{40,}}+"),  # Cerebras
+    ("wandb_v1_", rf"{_B}wandb_v1_{_T}{{40,}}+"),  # Weights & Biases
+    ("pa-", rf"{_B}pa-{_T}{{43}}(?!{_T})"),  # Voyage
+    ("jina_", rf"{_B}jina_[A-Za-z0-9]{{40,}}+"),
+    ("tvly-", rf"{_B}tvly-(?:dev-|prod-)?[A-Za-z0-9]{{24,}}+"),  # Tavily
+    ("sk_", rf"{_B}sk_[0-9a-f]{{48}}{_E}"),  # ElevenLabs
+    ("fc-", rf"{_B}fc-[0-9a-f]{{32}}{_E}"),  # Firecrawl
+    ("e2b_", rf"{_B}e2b_[0-9a-f]{{40}}{_E}"),
+    ("rpa_", rf"{_B}rpa_[A-Za-z0-9]{{40,}}+"),  # RunPod
+    ("crsr_", rf"{_B}crsr_[0-9a-f]{{64}}{_E}"),  # Cursor
+    ("luma-", rf"{_B}luma-[A-Za-z0-9\-]{{36,}}+"),
+    ("pylf_v", rf"{_B}pylf_v[0-9]_[a-z]{{2,10}}_[A-Za-z0-9]{{40,}}+"),  # Logfire
     ("nvapi-", rf"{_B}nvapi-{_T}{{40,}}+"),
     ("SK", rf"{_B}SK[0-9a-f]{{32}}{_E}"),  # Twilio
     ("SG.", rf"{_B}SG\.{_T}{{16,}}\.{_T}{{16,}}+"),  # SendGrid
@@ -85,11 +102,27 @@ SHAPES: tuple[tuple[str, str], ...] = (
     (".acc", r"(?:sc|ext|scauth|authress)_[A-Za-z0-9]{5,30}\.[A-Za-z0-9]{4,6}\.acc[_\-][A-Za-z0-9\-]{10,32}\."
      r"[A-Za-z0-9+/_=\-]{30,}+"),  # Authress
     ("Q~", r"(?<![A-Za-z0-9_~.])[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.\-]{31,34}"),  # Azure AD
+    ("JQQJ99", rf"{_B}[A-Za-z0-9]{{32,60}}JQQJ99[A-Za-z0-9]{{20,40}}+"),
+    ("+ACR", r"[A-Za-z0-9+/]{42}\+ACR[A-Za-z0-9]{6}"),
+    *((f"cf{one}_", rf"{_B}cf{one}_[A-Za-z0-9]{{40,}}+") for one in ("ut", "at", "k")),
     ("v1.0-", rf"{_B}v1\.0-[a-f0-9]{{24}}-[a-f0-9]{{140,}}+"),  # Cloudflare
     ("dapi", rf"{_B}dapi[a-f0-9]{{32}}(?:-[0-9])?{_E}"),  # Databricks
     ("dnkey-", rf"{_B}dnkey-[A-Za-z0-9=_\-]{{26}}-[A-Za-z0-9=_\-]{{50,}}+"),
     ("dp.", rf"{_B}dp\.(?:pt|st|ct|sa|scim|audit)\.(?:[a-z0-9_\-]{{2,35}}\.)?[A-Za-z0-9]{{40,}}+"),  # Doppler
-    ("dckr_pat_", rf"{_B}dckr_pat_{_T}{{20,}}+"),  # Docker
+    *((f"dckr_{one}_", rf"{_B}dckr_{one}_{_T}{{20,}}+") for one in ("pat", "oat")),  # Docker
+    ("sb_secret_", rf"{_B}sb_secret_{_T}{{25,}}+"),  # Supabase
+    ("napi_", rf"{_B}napi_[a-z0-9]{{50,}}+"),  # Neon
+    ("vc", rf"{_B}vc[picark]_[A-Za-z0-9]{{40,}}+"),  # Vercel
+    ("rnd_", rf"{_B}rnd_[A-Za-z0-9]{{28,}}+"),  # Render
+    ("hca", rf"{_B}hca[ilm]k_01[a-z0-9]{{50,}}+"),  # Honeycomb
+    ("re_", rf"{_B}re_[A-Za-z0-9]{{8}}_[A-Za-z0-9]{{24}}{_E}"),  # Resend
+    ("rzp_live_", rf"{_B}rzp_live_[A-Za-z0-9]{{14}}{_E}"),  # Razorpay
+    ("CCIPAT_", rf"{_B}CCIPAT_[A-Za-z0-9]{{22}}_[0-9a-f]{{40}}"),  # CircleCI
+    ("bkua_", rf"{_B}bkua_[0-9a-f]{{40}}"),  # Buildkite
+    ("CFPAT-", rf"{_B}CFPAT-{_T}{{40,}}+"),  # Contentful
+    ("sl.u.", rf"{_B}sl\.u\.{_T}{{100,}}+"),  # Dropbox
+    ("tskey-", rf"{_B}tskey-[a-z]{{3,12}}-[A-Za-z0-9]{{8,}}+-[A-Za-z0-9]{{20,}}+"),  # Tailscale
+    ("hooks.zapier.com", r"(?:https?://)?hooks\.zapier\.com/hooks/catch/[0-9]{4,}+/[a-z0-9]{6,}+"),
     ("duffel_", rf"{_B}duffel_(?:test|live)_[\w\-=]{{40,}}+"),
     ("dt0", rf"{_B}dt0[a-z][0-9]{{2}}\.[A-Za-z0-9]{{24}}\.[A-Za-z0-9]{{60,}}+"),  # Dynatrace
     ("fo1_", rf"{_B}fo1_[\w\-]{{40,}}+"),  # Fly.io
@@ -135,9 +168,12 @@ SHAPES: tuple[tuple[str, str], ...] = (
     ("4b1d", rf"{_B}4b1d[A-Za-z0-9]{{38}}{_E}"),  # ClickHouse
     (":AA", rf"{_B}[0-9]{{5,16}}:AA{_T}{{32,}}+"),  # Telegram
     ("AccountKey=", r"AccountKey=([A-Za-z0-9+/]{40,}+={0,2})"),  # Azure Storage
+    ("code=", r"[?&]code=([A-Za-z0-9%/_\-]{20,}+)"),  # OAuth
     ("sig=", r"[?&]sig=([A-Za-z0-9%+/=_\-]{20,}+)"),
     ("ignature=", r"[?&](?:X-(?:Amz|Goog)-)?[Ss]ignature=([A-Za-z0-9%+/=_\-]{20,}+)"),
-    ("://", r"://[^\s/:@\"'<>]{0,64}+:([^\s/@\"'<>]{1,256}+)@"),  # a password in a URL
+    (":thin:", r"jdbc:oracle:thin:[^\s/@\"'<>]{1,64}+/([^\s@\"'<>]{1,256}+)@"),  # Oracle's JDBC
+    # A password in a URL; what begins as a port is one.
+    ("://", r"://[^\s/:@\"'<>\[]{0,64}+:(?![0-9]{0,5}[/?#])([^\s@\"'<>]{1,256}+)@"),
 )  # fmt: skip
 """A text that must be there, and the shape around it, or around what its group takes: the issuers' own shapes."""
 _INFIX = frozenset(
@@ -146,6 +182,8 @@ _INFIX = frozenset(
     if not shape.removeprefix(_B).startswith(re.escape(literal).replace(r"\-", "-")) or literal == "://"
 )
 """Those whose literal does not stand first."""
+JSON = next(number for number, (literal, _) in enumerate(SHAPES) if literal == "eyJ")
+"""The one whose texts may be JSON in base64."""
 _PASSWORD_IN_URL = next(number for number, (literal, _) in enumerate(SHAPES) if literal == "://")
 _INSIDE: list[tuple[int, str]] = []  # shapes that may stand inside a word, or begin before their literal
 _LONG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-./+~=:?&@%]{14,}+")
@@ -158,7 +196,7 @@ for _number, (_literal, _shape) in enumerate(SHAPES):
         _BY_HEAD.setdefault(_literal[:2].encode(), []).append((_number, _literal))
 _INSIDE.remove((_PASSWORD_IN_URL, "://"))
 _COMPILED: dict[int, re.Pattern[str]] = {}
-_ANYTHING = frozenset({"://", "sig=", "ignature=", "AccountKey="})
+_ANYTHING = frozenset({"://", ":thin:", "sig=", "ignature=", "AccountKey="})
 _SIGNED = re.compile(r"(?<![A-Za-z])(bearer|basic)[ ]{1,3}([A-Za-z0-9+/=_.~\-]{8,}+)", re.IGNORECASE)
 _SIGNS = ("earer ", "asic ", "EARER ", "ASIC ")
 _CURL = re.compile(r" (?:-u|--user)[ =]?[\"']?([\w.@\-]{1,64}+:[^\s\"']{3,64}+)")
@@ -245,17 +283,22 @@ def _varied(token: str, literal: str) -> bool:
     if literal in _AWS:
         return not token.endswith("EXAMPLE")
     tail = token.partition(literal)[2]
-    signs = len(set(tail or token))
+    if len(tail) < 8:
+        tail = token
+    signs = len(set(tail))
     if signs < 9 and (signs < 6 or _STRETCH.search(tail)):
         return False
     if "EXAMPLE" in token or stutters(token):
         return False
-    return _THREE_DIGITS.match(token) is not None or (len(token) >= 32 and literal in _LETTERS_TOO)
+    if _THREE_DIGITS.match(token) is not None or (len(token) >= 32 and literal in _LETTERS_TOO):
+        return True
+    return len(_CHANGES.findall(tail)) >= 8  # twenty signs drawn at random may hold few digits
 
 
 _STRETCH = re.compile(r"(.)\1{7}")
 _AWS = frozenset({"AKIA", "ASIA", "ABIA", "ACCA"})
 _THREE_DIGITS = re.compile("(?:[^0-9]*+[0-9]){3}")
+_CHANGES = re.compile("[a-z](?=[A-Z0-9])|[A-Z](?=[a-z0-9])|[0-9](?=[A-Za-z])")
 _LETTERS_TOO = frozenset({"hf_", "api_org_", "AQVN", "ABSK", "hooks.slack.com", "AGE-SECRET-KEY-1"})
 
 

@@ -11,7 +11,9 @@ from functools import partial
 from typing import Any
 
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
+from llmlog.redaction.escapes import unescaped
 from llmlog.redaction.options import resolved
+from llmlog.redaction.places import folded
 
 __all__ = ["DROPPED", "KEYS_VARIABLE", "WAYS", "Way", "chosen", "mask", "pseudonyms", "signing_keys", "way"]
 
@@ -78,10 +80,13 @@ _NUMERIC = frozenset({"card", "phone", "ssn"})
 
 def _normal(kind: str, found: str) -> str:
     """One spelling for what is the same person's: without blanks and hyphens, in small letters."""
+    shown = folded(found)
+    while seen := unescaped(shown):
+        shown = seen[0]
     if kind in _NUMERIC:
-        return re.sub(r"\D", "", found.partition("ext")[0]).removeprefix("00" if kind == "phone" else "")
+        return re.sub(r"\D", "", shown.partition("ext")[0]).removeprefix("00" if kind == "phone" else "")
     if kind in ("email", "userinfo"):
-        return found.replace("%40", "@").casefold()
+        return shown.casefold()
     if kind in ("api_key", "key"):
         return found
     return re.sub(r"[\W_]", "", found).casefold()

@@ -8,14 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 
-from llmlog.redaction import births, ids
-from llmlog.redaction.secrets import shapes_in
-from llmlog.redaction.signs import BIRTH, BY_SHAPE, COLON, IBAN, ID_WORD, MAC, MAIL, NUMBERS, PAIR, SHAPE, Gate
+from llmlog.redaction import births, escapes, ids
+from llmlog.redaction.places import UNSEEN
+from llmlog.redaction.secrets import JSON, shapes_in
+from llmlog.redaction.signs import BIRTH, BY_SHAPE, COLON, ESCAPED, IBAN, ID_WORD, MAC, MAIL, NUMBERS, PAIR, SHAPE, Gate
 
 __all__ = ["by_words"]
 
 _NO_LETTERS = bytes(code if code > 127 or chr(code).isalpha() else 32 for code in range(256))
 _LETTERS = re.compile(r"[^\W\d_]+")
+_ESCAPED = re.compile(escapes.PATTERN).search
 _KNOWN = 8192
 _LONG = 40
 
@@ -43,6 +45,10 @@ def by_words(stems: Iterable[str]) -> Gate:
         made = {NUMBERS, MAC, IBAN}  # as soon looked for as anything that would tell of them
         if "@" in text or "%40" in text:
             made.add(MAIL)
+        if (
+            "\\" in text or "%" in text or "&" in text or "\x1b" in text or "\0" in text or UNSEEN in text
+        ) and _ESCAPED(text):
+            made.add(ESCAPED)
         if "::" in text or text.count(":") > 5:
             made.add(COLON)
         lower = text.lower()
@@ -62,6 +68,8 @@ def by_words(stems: Iterable[str]) -> Gate:
                 made.add(sign)
         for number in shapes_in(text):
             made.add(BY_SHAPE + number)
+            if number == JSON:
+                made.add(ESCAPED)
         return made
 
     return seen

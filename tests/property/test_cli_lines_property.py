@@ -16,20 +16,27 @@ from llmlog.redaction import Redactor
 
 MAIL = "ann@example.com"
 REDACTOR = Redactor(["email"])
+DROPPING = Redactor(["email"], replace="drop")
 
 texts = st.one_of(st.text(max_size=20), st.just(MAIL), st.builds("{} {}".format, st.text(max_size=9), st.just(MAIL)))
 scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), texts)
-names = st.one_of(texts, st.sampled_from(["password", "api_keys", "message"]))
+names = st.one_of(texts, st.sampled_from(["password", "api_keys", "message", "name", "value"]))
 values = st.recursive(
     scalars,
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(names, inner, max_size=4)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.dictionaries(names, inner, max_size=4),
+        st.lists(st.tuples(names, inner).map(list), max_size=3),
+        st.builds(lambda name, value: {"name": name, "n": 1, "value": value}, names, inner),
+        st.lists(st.one_of(names, st.sampled_from(["--password", "--x"]), inner), max_size=4),
+    ),
     max_leaves=12,
 )
 objects = st.dictionaries(names, values, max_size=4)
 
 
-def redacted(data: bytes) -> bytes:
-    made = list(lines.pieces(io.BytesIO(data), REDACTOR))
+def redacted(data: bytes, redactor: Redactor = REDACTOR) -> bytes:
+    made = list(lines.pieces(io.BytesIO(data), redactor))
     assert b"".join(piece.data for piece in made) == data
     return b"".join(piece.clean for piece in made)
 
@@ -51,22 +58,22 @@ def test_bytes_survive(parts: list[bytes]) -> None:
         assert REDACTOR.find(data.decode("utf-8", "replace")) or redacted(data) == data
 
 
-@given(objects, st.booleans())
-def test_an_object_is_what_the_redactor_makes_of_it(value: dict[str, Any], is_ascii: bool) -> None:
-    """The line says what the redacted object says, with its keys in the same order."""
+@given(objects, st.booleans(), st.sampled_from([REDACTOR, DROPPING]))
+def test_an_object_is_what_the_redactor_makes_of_it(value: dict[str, Any], is_ascii: bool, redactor: Redactor) -> None:
+    """The line says what the redacted object says, with its keys in the same order; what is dropped is gone."""
     line = dump(value, is_ascii).encode("utf-8", "surrogatepass")
     if b"\xed" in line:  # half a character, which is no UTF-8
         line = dump(value).encode()
     read = json.loads(line)
-    clean = redacted(line + b"\n")
+    clean = redacted(line + b"\n", redactor)
     assert clean.endswith(b"\n")
     if clean == line + b"\n":
-        assert REDACTOR.value(read) is read or dump(REDACTOR.value(read)) == dump(read)
+        assert redactor.value(read) is read or dump(redactor.value(read)) == dump(read)
     else:
         # Beside what goes, the redactor changes what orjson does not write: the line keeps long numbers and NaN.
-        assert dump(plain(json.loads(clean))) == dump(plain(REDACTOR.value(read)))
+        assert dump(plain(json.loads(clean))) == dump(plain(redactor.value(read)))
         assert MAIL not in clean.decode()
-    assert redacted(clean) == clean
+    assert redacted(clean, redactor) == clean
 
 
 @given(st.lists(texts.filter(lambda text: "-----" not in text), max_size=5))

@@ -118,6 +118,36 @@ def test_two_keys_that_become_one() -> None:
     assert json.loads(clean) == {"<EMAIL>": 1, "<EMAIL>_": 2, "<EMAIL>__": 3, "x": {"<EMAIL>": 4}}
 
 
+def test_headers_in_a_list() -> None:
+    """A name and its value, as headers are kept: the name says of the value that it goes, whatever it is."""
+    line = '{"headers": [["Cookie", "sid"], ["x-api-key", {"a": [1]}], ["accept", "text"], ["cookie", 1, 2]]}\n'
+    clean = (
+        '{"headers": [["Cookie", "<REDACTED>"], ["x-api-key", "<REDACTED>"], ["accept", "text"], ["cookie", 1, 2]]}\n'
+    )
+    assert redacted(line) == (clean.encode(), [(1, "key"), (1, "key")])
+    assert redacted('["password", "email"]\n')[1] == []  # a list of names
+
+
+@pytest.mark.parametrize(
+    ("line", "clean"),
+    [
+        (f'{{"to": "{MAIL}", "a": 1.10}}', '{"a": 1.10}'),
+        (f'{{"a": 1.10 , "to" : "{MAIL}" }}', '{"a": 1.10  }'),
+        (f'{{"a": 1, "to": "{MAIL}", "password": {{"x": [1]}}, "b": 2}}', '{"a": 1, "b": 2}'),
+        (f'{{"to": "{MAIL}", "cc": ["{MAIL}", " {MAIL}"]}}', '{"cc": []}'),
+        (f'{{"to": "{MAIL}"}}', "{}"),
+        (f'["{MAIL}", 1, "{MAIL}", "{MAIL}", [["cookie", "s"]], "to {MAIL}"]', '[1, [["cookie"]], "to"]'),
+        (f'{{"{MAIL}": "{MAIL}", "{MAIL}": 2}}', '{"<REDACTED>": 2}'),
+        (f'{{"a": "{MAIL}", "a": 2}}', '{"a": 2}'),
+        (f"{MAIL}", ""),
+        (f"to {MAIL}", "to"),
+    ],
+)
+def test_what_is_dropped(line: str, clean: str) -> None:
+    """A field or an item of which nothing is left is gone, with its comma; a line of text stays, as a record does."""
+    assert redacted(f"{line}\nnext\n", Redactor(replace="drop"))[0].decode() == f"{clean}\nnext\n"
+
+
 def test_deep_objects() -> None:
     """Deeper than the redactor goes at once, what is clean stays, and what is not goes."""
     nested = '{"a":' * 60 + '"%s"' + "}" * 60
@@ -158,7 +188,7 @@ def test_what_cannot_be_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The line is withheld, its end stays, and the place says so."""
     redactor = Redactor()
     monkeypatch.setattr(redactor, "text", lambda text: WITHHELD if "fail" in text else text)
-    monkeypatch.setattr(redactor, "field", lambda name, value: WITHHELD if value == "fail" else value)
+    monkeypatch.setattr(redactor, "field", lambda name, value, nothing="": WITHHELD if value == "fail" else value)
     monkeypatch.setattr(redactor, "value", lambda value: WITHHELD)
     clean, found = redacted('fail\nfine\n{"a": "fail", "b": 1}\n', redactor)
     assert clean.decode() == f'{WITHHELD}\nfine\n{{"a": "{WITHHELD}", "b": 1}}\n'

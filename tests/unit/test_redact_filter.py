@@ -473,6 +473,26 @@ def test_from_dict_config() -> None:
     assert passed(redact, record(f"T-12 for {MAIL}")).msg == "<TICKET> for <EMAIL>"
 
 
+class Braces(logging.LogRecord):
+    """A record whose message is made in its own way, as the standard library's cookbook shows."""
+
+    def getMessage(self) -> str:
+        return str(self.msg).format(*self.args)  # type: ignore[misc]
+
+
+class Slotted(Braces):
+    __slots__ = ("more",)
+
+
+@pytest.mark.parametrize(("kind", "made_by"), [(Copying, Braces), (Editing, Braces), (Copying, Slotted)])
+def test_a_record_that_makes_its_own_message(kind: type[RedactFilter], made_by: type[logging.LogRecord]) -> None:
+    """Its redacted message is what every handler sees: it is not made once more."""
+    given = made_by("app", logging.INFO, __file__, 1, "write to {} {{}}", (MAIL,), None)
+    got = passed(kind(), given)
+    assert got.getMessage() == "write to <EMAIL> {}"
+    assert pickle.loads(pickle.dumps(got)).getMessage() == "write to <EMAIL> {}"
+
+
 class Uncopyable(logging.LogRecord):
     def __copy__(self) -> "Uncopyable":
         raise TypeError("no copies")

@@ -159,7 +159,13 @@ class Login(NamedTuple):
         (Login(MAIL, "x1"), ["<EMAIL>", "<REDACTED>"]),
         ({"a": [Login("b", "x1")]}, {"a": [["b", "<REDACTED>"]]}),
         ([("Authorization", "x1"), ("Accept", "*/*")], [["Authorization", "<REDACTED>"], ["Accept", "*/*"]]),
-        ([(b"x-api-key", b"x1")], [["b'x-api-key'", "<REDACTED>"]]),
+        ([(b"x-api-key", b"x1")], [["x-api-key", "<REDACTED>"]]),
+        ([{"name": "DB_PASSWORD", "value": "x1"}], [{"name": "DB_PASSWORD", "value": "<REDACTED>"}]),
+        ({"key": "Cookie", "value": ["x1"]}, {"key": "Cookie", "value": "<REDACTED>"}),
+        ({"Name": "mobile", "Value": "2032852612"}, {"Name": "mobile", "Value": "<PHONE>"}),
+        (["psql", "--password", "x1", "--host", "db"], ["psql", "--password", "<REDACTED>", "--host", "db"]),
+        ({"smtp_pass": "x1", "userPw": "x2", "pw": 3}, dict.fromkeys(["smtp_pass", "userPw", "pw"], "<REDACTED>")),
+        ({"password_hash": "x1", "basic-auth": "x2"}, dict.fromkeys(["password_hash", "basic-auth"], "<REDACTED>")),
         ([["Set-Cookie", "x1"]], [["Set-Cookie", "<REDACTED>"]]),
         ({b"password": "x1"}, {"b'password'": "<REDACTED>"}),
         ({"db_pwd": "x1", "password2": "x2"}, {"db_pwd": "<REDACTED>", "password2": "<REDACTED>"}),
@@ -169,6 +175,22 @@ class Login(NamedTuple):
 def test_a_name_that_is_no_key_of_a_dict(value: Any, clean: Any) -> None:
     """Named tuples, headers as pairs and names in bytes tell of their values as the keys of a dict do."""
     assert redactor.value(value) == clean
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"name": "token", "value": 5},
+        {"name": "size", "value": "12"},
+        {"value": 1, "pass": 12, "bypass": True, "first_pass": 0.5, "compass": "n"},
+        ["--password"],
+        ["--verbose", "--password=", "--x"],
+        [1, "--password", 2],
+    ],
+)
+def test_names_that_tell_nothing(value: Any) -> None:
+    """What only looks like a name and its value stays."""
+    assert redactor.value(value) is value
 
 
 def test_pairs_that_are_none() -> None:

@@ -1,6 +1,7 @@
 """How much gets out, and how much goes that should stay: on text that others have labelled, and on ordinary logs."""
 
 import datetime
+import pathlib
 import random
 import re
 import uuid
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from llmlog.redaction import Redactor
+from llmlog.redaction import Redactor, gate
 
 redactor = Redactor()
 
@@ -259,6 +260,19 @@ def test_ordinary_logs_stay_as_they_are() -> None:
             destroyed += [(kind, line[at:stop], line) for at, stop in tokens if at < end and stop > start]
     assert total > 60_000
     assert len(destroyed) <= 0.003 * total, (len(destroyed), total, destroyed[:20])
+
+
+LINES = (pathlib.Path(__file__).parents[1] / "ordinary_lines.txt").read_text("utf-8").splitlines()
+
+
+@pytest.mark.parametrize("engine", [True, False], ids=["re2", "re"])
+def test_lines_of_well_known_programs(engine: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What servers, databases, tools and people write beside personal data stays to the letter."""
+    if not engine:
+        monkeypatch.setattr(gate, "re2", None)
+    own = Redactor()
+    assert len(LINES) > 200
+    assert {line: own.find(line) for line in LINES if own.find(line)} == {}
 
 
 def test_hardly_any_line_is_touched() -> None:

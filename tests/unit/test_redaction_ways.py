@@ -80,6 +80,9 @@ def test_pseudonyms() -> None:
     assert own.text("ANN@Example.org") == first != own.text("bob@example.org")
     assert own.text("4111111111111111") == own.text(CARD) == own.text("4111-1111-1111-1111")
     assert own.text("+49 30 1234567") == own.text("+49-30-1234567")
+    for written in ("ann%40example.org", "ann&#64;example.org", r"ann\u0040example.org", "an\u200bn@example.org"):
+        assert own.text(written) == first
+    assert own.text("４１１１ １１１１ １１１１ １１１１") == own.text(CARD)
     assert own.text(first) is first
 
 
