@@ -63,7 +63,7 @@ def folded(text: str) -> str:
     return text if text.isascii() or _foreign().isdisjoint(text) else text.translate(_table())
 
 
-def outlines(**classes: str) -> bytes:
+def outlines(classes: Mapping[str, str]) -> bytes:
     """A table for `outline`: each sign of a class becomes the letter that names it, any other stays."""
     return bytes.maketrans(
         "".join(classes.values()).encode(), "".join(name * len(signs) for name, signs in classes.items()).encode()

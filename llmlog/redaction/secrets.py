@@ -165,13 +165,14 @@ _CURL = re.compile(r" (?:-u|--user)[ =]?[\"']?([\w.@\-]{1,64}+:[^\s\"']{3,64}+)"
 _PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 
 
-def api_key(text: str) -> Iterator[Span]:
+def api_key(text: str) -> list[Span]:
     """Keys and tokens by their issuers' shapes, private keys, `Bearer`, `Basic`, values of telling names."""
+    made = framed(text)
     for number in shapes_in(text):
-        yield from of_shape(number, text)
-    yield from framed(text)
-    for start, end, _ in pairs(text, STEMS, lambda name: (judge(squeezed(name)), "api_key")):
-        yield start, end
+        made += of_shape(number, text)
+    return made + [
+        (start, end) for start, end, _ in pairs(text, STEMS, lambda name: (judge(squeezed(name)), "api_key"))
+    ]
 
 
 def shapes_in(text: str) -> Iterator[int]:
@@ -190,8 +191,9 @@ def shapes_in(text: str) -> Iterator[int]:
                 yield number
 
 
-def of_shape(number: int, text: str) -> Iterator[Span]:
+def of_shape(number: int, text: str) -> list[Span]:
     """What has the shape of this number in `SHAPES`."""
+    made: list[Span] = []
     literal, shape = SHAPES[number]
     pattern = _COMPILED.get(number)
     if pattern is None:  # a process meets few issuers
@@ -199,29 +201,34 @@ def of_shape(number: int, text: str) -> Iterator[Span]:
     if number in _INFIX:
         for found in pattern.finditer(text):
             if literal in _ANYTHING or _varied(found[0], literal):
-                yield found.span(pattern.groups)
-        return
+                made.append(found.span(pattern.groups))
+        return made
     at = text.find(literal)
     while at >= 0:  # the literal stands first: it is tried only where it does
         found_there = pattern.match(text, at)
-        if found_there and _varied(found_there[0], literal):
-            yield found_there.span()
-        at = text.find(literal, found_there.end() if found_there else at + len(literal))
+        if found_there is None:
+            at = text.find(literal, at + len(literal))
+            continue
+        if _varied(found_there[0], literal):
+            made.append(found_there.span())
+        at = text.find(literal, found_there.end())
+    return made
 
 
-def framed(text: str) -> Iterator[Span]:
+def framed(text: str) -> list[Span]:
     """What stands behind `Bearer`, `Basic` or `curl -u`, and private keys."""
+    made: list[Span] = []
     for sign in _SIGNS:
         if sign in text:
             for found in _SIGNED.finditer(text):
                 if opaque(found[2]) if len(found[1]) == 6 else _is_basic(found[2]):
-                    yield found.span(2)
+                    made.append(found.span(2))
             break
     if "curl " in text and " -" in text:
-        for found in _CURL.finditer(text):
-            yield found.span(1)
+        made += [found.span(1) for found in _CURL.finditer(text)]
     if "-----BEGIN " in text:
-        yield from _private_keys(text)
+        made += _private_keys(text)
+    return made
 
 
 def _private_keys(text: str) -> Iterator[Span]:
@@ -245,9 +252,10 @@ def _varied(token: str, literal: str) -> bool:
     if literal in _AWS:
         return not token.endswith("EXAMPLE")
     tail = token.partition(literal)[2]
-    signs = len(set(tail or token))
-    if signs < 9 and (signs < 6 or _STRETCH.search(tail)):
-        return False
+    if len(set(tail[:24])) < 9:  # the first signs tell of most
+        signs = len(set(tail or token))
+        if signs < 9 and (signs < 6 or _STRETCH.search(tail)):
+            return False
     if "EXAMPLE" in token or stutters(token):
         return False
     return _THREE_DIGITS.match(token) is not None or (len(token) >= 32 and literal in _LETTERS_TOO)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Collection
 from llmlog.redaction.secrets import SHAPES
 
 __all__ = [
-    "ALL", "BIRTH", "BY_SHAPE", "COLON", "DIGITS", "IBAN", "ID_WORD", "MAC", "MAIL", "NUMBERS", "PAIR", "SHAPE", "WORD",
+    "BIRTH", "BY_SHAPE", "BY_STEM", "COLON", "DIGITS", "IBAN", "ID_WORD", "MAC", "MAIL", "NUMBERS", "SHAPE", "WORD",
     "Gate",
 ]  # fmt: skip
 
 Gate = Callable[[str], Collection[int]]
 """From a text to the signs that are in it."""
 
-MAIL, NUMBERS, DIGITS, WORD, COLON, MAC, IBAN, SHAPE, PAIR, BIRTH, ID_WORD = range(11)
-BY_SHAPE = 11  # from here on: each of `SHAPES`
-ALL = range(BY_SHAPE + len(SHAPES))
+MAIL, NUMBERS, DIGITS, WORD, COLON, MAC, IBAN, SHAPE, BIRTH, ID_WORD = range(10)
+BY_SHAPE = 10  # from here on: each of `SHAPES`
+BY_STEM = BY_SHAPE + len(SHAPES)  # from here on: each of the stems of names whose values go

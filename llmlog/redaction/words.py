@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from llmlog.redaction import births, ids
 from llmlog.redaction.secrets import shapes_in
-from llmlog.redaction.signs import BIRTH, BY_SHAPE, COLON, IBAN, ID_WORD, MAC, MAIL, NUMBERS, PAIR, SHAPE, Gate
+from llmlog.redaction.signs import BIRTH, BY_SHAPE, BY_STEM, COLON, IBAN, ID_WORD, MAC, MAIL, NUMBERS, SHAPE, Gate
 
 __all__ = ["by_words"]
 
@@ -72,8 +72,8 @@ Fits = Callable[[str, str], bool]
 
 def _telling(stems: Iterable[str]) -> Iterator[tuple[int, str, Fits, str]]:
     """What a word, in small letters, tells of: the sign, a piece of the word, how it fits, what the text must hold."""
-    for stem in stems:
-        yield PAIR, _piece(stem), _inside, stem
+    for number, stem in enumerate(stems):
+        yield BY_STEM + number, _piece(stem), _inside, stem
     for sign in ("bearer", "basic", "begin", "curl"):
         yield SHAPE, sign, _inside, sign
     for stem in births.STEMS:
