@@ -21,6 +21,7 @@ from llmlog.redaction.ways import DROPPED, Way, chosen, mask, pseudonyms, signin
 
 if TYPE_CHECKING:
     from llmlog.redaction.finder import Finder
+    from llmlog.redaction.places import Place
 
 __all__ = ["KEYS", "REDACTED", "WITHHELD", "Redactor"]
 
@@ -90,7 +91,7 @@ class Redactor:
 
     def _set_up(self, finder: Finder, names: Names) -> None:
         self._finder, self._tell = finder, names.tell
-        self._words: dict[str, str] = {}
+        self._words = _Words()
         self._ways: dict[str, Way] = {}
         self._hash_keys: dict[str, bytes] = {}
         self._clean_names: dict[str, str] = {}
@@ -268,6 +269,8 @@ class Redactor:
         places = self._finder.find(probe)
         if not places:
             return text
+        if not hint and not self._ways:
+            return _with_words(text, places, self._words)
         pieces: list[str] = []
         words, ways = self._words, self._ways
         at = skip = len(hint)
@@ -280,7 +283,7 @@ class Redactor:
                 pieces.append(probe[at:start])
             at = end
             if kind not in ways:
-                pieces.append(words[kind] if kind in words else mask(kind))
+                pieces.append(words[kind])
             elif word := ways[kind](probe[start:end]):
                 pieces.append(word)
             elif probe[end : end + 1] == " " and (not pieces or pieces[-1][-1] == " "):
@@ -291,6 +294,25 @@ class Redactor:
             return text
         pieces.append(probe[at:])
         return "".join(pieces)
+
+
+class _Words(dict[str, str]):
+    """The word for each kind; a function of the user's own may name further ones."""
+
+    def __missing__(self, kind: str) -> str:
+        return mask(kind)
+
+
+def _with_words(text: str, places: list[Place], words: Mapping[str, str]) -> str:
+    """The text with a word in each of the places: what most texts with findings need."""
+    pieces = []
+    at = 0
+    for start, end, kind in places:
+        pieces.append(text[at:start])
+        pieces.append(words[kind])
+        at = end
+    pieces.append(text[at:])
+    return "".join(pieces)
 
 
 def _make_sure_of_room(frames: int) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import partial
 
-from llmlog.redaction.detectors import HOLDS, IN_RUNS, INERT, NUMBER, STEPS, Detector
+from llmlog.redaction.detectors import HOLDS, IN_RUNS, INERT, NUMBER, Detector
 from llmlog.redaction.gate import gate
 from llmlog.redaction.names import Names, squeezed, stems_of
 from llmlog.redaction.numbers import FREE_RUN, RUN, digits_of
 from llmlog.redaction.pairs import STEMS, Verdict, is_reference, judge, pairs
 from llmlog.redaction.places import Place, folded, merged
-from llmlog.redaction.secrets import SHAPES, of_shape
-from llmlog.redaction.signs import BY_SHAPE, BY_STEM, DIGITS, NUMBERS, WORD, Gate
+from llmlog.redaction.plans import Plans
+from llmlog.redaction.signs import Gate
 
 __all__ = ["Finder"]
 
@@ -38,22 +37,12 @@ class Finder:
         self._stays = stays
         secrets = "api_key" in detectors
         self._judge = _Judgements(names, secrets).__getitem__
-        self._stems = stems_of([*keys, *(STEMS if secrets else ())])
-        self._gate: Gate | None = gate(self._stems) if detectors or self._stems else _see_nothing
+        stems = stems_of([*keys, *(STEMS if secrets else ())])
+        self._gate: Gate | None = gate(stems) if detectors or stems else _see_nothing
+        self._plans = Plans(detectors, stems)
         self._in_runs = [(kind, look, least) for kind, (look, least) in IN_RUNS.items() if kind in detectors]
         self._holds = {kind: holds for kind, holds in HOLDS.items() if kind in detectors}
         self._ranks = {kind: rank for rank, kind in enumerate(["key", *detectors, *own])}
-        self._always: list[tuple[str, Detector]] = []
-        self._at_sign: list[list[tuple[str, Detector]]] = [[] for _ in range(BY_STEM)]
-        for kind, find in detectors.items():
-            if kind in STEPS:
-                step, sign = STEPS[kind]
-                self._at_sign[sign].append((kind, step))
-            elif kind not in IN_RUNS:
-                self._always.append((kind, find))
-        if secrets:
-            for number in range(len(SHAPES)):
-                self._at_sign[BY_SHAPE + number].append(("api_key", partial(of_shape, number)))
 
     def beside(self, detectors: Mapping[str, Detector]) -> Finder:
         """A finder like this one that has further detectors of one's own."""
@@ -78,24 +67,14 @@ class Finder:
 
     def _detected(self, text: str) -> list[Place]:
         found: list[Place] = []
-        signs = self._gate(text) if self._gate else range(BY_STEM + len(self._stems))
-        if self._always:
-            for kind, find in self._always:
-                for start, end in find(text):
-                    found.append((start, end, kind))
-        if not signs:
-            return found
-        stems = []
-        for sign in signs:
-            if sign >= BY_STEM:
-                stems.append(self._stems[sign - BY_STEM])
-                continue
-            for kind, find in self._at_sign[sign]:
-                for start, end in find(text):
-                    found.append((start, end, kind))
+        signs = tuple(self._gate(text)) if self._gate else self._plans.everything
+        steps, stems, numbers = self._plans[signs]
+        for kind, find in steps:
+            for start, end in find(text):
+                found.append((start, end, kind))
         if stems:
             found += pairs(text, stems, self._judge, found)
-        if self._in_runs and (NUMBERS in signs or (DIGITS in signs and WORD in signs)):
+        if numbers:
             self._find_in_runs(text, found)
         return found
 

@@ -227,9 +227,9 @@ def _taken(start: int, value: str, verdict: Verdict, kind: str, known: Collectio
     if not value:
         return None
     place = start, start + len(value), kind
-    if place in known:
-        return place
     if verdict == "opaque":
+        if place in known:
+            return place
         if not opaque(value[:_BOUND]):
             return None
     elif stutters(value[:64]) and len(set(value)) < 12:

@@ -84,18 +84,18 @@ def merged(places: list[Place], ranks: Mapping[str, int]) -> list[Place]:
     """Places in order, those that overlap made one, of the longest one's kind, among equals of the first."""
     places.sort()
     made: list[Place] = []
-    reached = longest = -1
+    reached = -1
+    longest = (-1, -1, "")
     for place in places:
         start, end, kind = place
         if start >= reached:
             made.append(place)
-            reached, longest = end, end - start
+            reached, longest = end, place
             continue
-        first, _, last_kind = made[-1]
-        size = end - start
-        if size > longest or (size == longest and ranks.get(kind, 99) < ranks.get(last_kind, 99)):
-            last_kind, longest = kind, size
+        more = end - start - longest[1] + longest[0]
+        if more > 0 or (more == 0 and ranks.get(kind, 99) < ranks.get(longest[2], 99)):
+            longest = place
         if end > reached:
             reached = end
-        made[-1] = first, reached, last_kind
+        made[-1] = made[-1][0], reached, longest[2]
     return made

@@ -193,25 +193,27 @@ def shapes_in(text: str) -> Iterator[int]:
 
 def of_shape(number: int, text: str) -> list[Span]:
     """What has the shape of this number in `SHAPES`."""
-    made: list[Span] = []
     literal, shape = SHAPES[number]
     pattern = _COMPILED.get(number)
     if pattern is None:  # a process meets few issuers
         pattern = _COMPILED[number] = re.compile(shape, re.ASCII)
     if number in _INFIX:
-        for found in pattern.finditer(text):
-            if literal in _ANYTHING or _varied(found[0], literal):
-                made.append(found.span(pattern.groups))
-        return made
+        return [
+            found.span(pattern.groups)
+            for found in pattern.finditer(text)
+            if literal in _ANYTHING or _varied(found[0], literal)
+        ]
+    made: list[Span] = []
     at = text.find(literal)
     while at >= 0:  # the literal stands first: it is tried only where it does
-        found_there = pattern.match(text, at)
-        if found_there is None:
-            at = text.find(literal, at + len(literal))
-            continue
-        if _varied(found_there[0], literal):
-            made.append(found_there.span())
-        at = text.find(literal, found_there.end())
+        token = pattern.match(text, at)
+        if token:
+            begin, end = token.span()
+            if _varied(text[begin:end], literal):
+                made.append((begin, end))
+        else:
+            end = at + len(literal)
+        at = text.find(literal, end)
     return made
 
 
@@ -220,9 +222,11 @@ def framed(text: str) -> list[Span]:
     made: list[Span] = []
     for sign in _SIGNS:
         if sign in text:
-            for found in _SIGNED.finditer(text):
-                if opaque(found[2]) if len(found[1]) == 6 else _is_basic(found[2]):
-                    made.append(found.span(2))
+            made += [
+                found.span(2)
+                for found in _SIGNED.finditer(text)
+                if (opaque(found[2]) if len(found[1]) == 6 else _is_basic(found[2]))
+            ]
             break
     if "curl " in text and " -" in text:
         made += [found.span(1) for found in _CURL.finditer(text)]
@@ -252,7 +256,7 @@ def _varied(token: str, literal: str) -> bool:
     if literal in _AWS:
         return not token.endswith("EXAMPLE")
     tail = token.partition(literal)[2]
-    if len(set(tail[:24])) < 9:  # the first signs tell of most
+    if len(set(tail[:16])) < 9:  # the first signs tell of most
         signs = len(set(tail or token))
         if signs < 9 and (signs < 6 or _STRETCH.search(tail)):
             return False

@@ -25,7 +25,7 @@ LAYERS = [
     "providers.bedrock_agent", "providers.litellm", "providers.langchain", "providers.text", "providers", "wire",
     "redaction.names", "redaction.places", "redaction.addresses", "redaction.numbers", "redaction.phones",
     "redaction.births", "redaction.ids", "redaction.pairs", "redaction.secrets", "redaction.signs", "redaction.words",
-    "redaction.gate", "redaction.detectors", "redaction.finder", "redaction.options", "redaction.ways",
+    "redaction.gate", "redaction.detectors", "redaction.plans", "redaction.finder", "redaction.options", "redaction.ways",
     "redaction.engine", "redaction.configured", "redaction.analysers", "redaction", "worker", "records",
     "prompts", "captures", "figures", "summary", "recovery", "journal", "budgets", "lifecycle", "calls", "drivers",
     "streams", "clients.sending", "clients.bodies", "clients.stainless", "clients.anthropic", "clients.bedrock",
