@@ -6,9 +6,9 @@ import re
 import socket
 import string
 
-from llmlog.redaction.places import Span, outline, outlines
+from llmlog.redaction.places import Place, Span, outline, outlines
 
-__all__ = ["email", "ipv4_in", "ipv6", "is_version", "mac", "userinfo"]
+__all__ = ["dotted_mac", "email", "ipv4_in", "ipv6", "is_version", "mac", "userinfo"]
 
 # E-mail addresses
 
@@ -19,24 +19,21 @@ _AT = re.compile(r"@[A-Za-z0-9_-]++(?:\.([A-Za-z0-9_-]++))++")  # in ASCII: twic
 _REACH = 256
 
 
-def email(text: str) -> list[Span]:
+def email(text: str) -> list[Place]:
     """E-mail addresses, international ones and those in URLs (`%40`) too."""
-    made: list[Span] = []
-    if "%40" in text or ("@" in text and not text.isascii()):
-        for found in _MAIL.finditer(text):
-            place = _address(text, found.start(1), found.end(1), found.start(2), found.end())
-            if place:
-                made.append(place)
-        return made
+    made: list[Place] = []
+    if ("%" in text and "%40" in text) or ("@" in text and not text.isascii()):
+        found_all = [(found.span(1), found.span(2)) for found in _MAIL.finditer(text)]
+        spans = [_address(text, *local, *domain) for local, domain in found_all]
+        return [(*span, "email") for span in spans if span]
     for found in _AT.finditer(text):
         at, end = found.span()
         head = text[at - _REACH if at > _REACH else 0 : at]
         local = head[len(head.rstrip(_LOCAL)) :].lstrip(_LOCAL_LEADS)
-        last = found[1]
-        if local and local != "git" and last.isalpha() and len(last) > 1:
-            made.append((at - len(local), end))
-        elif place := _address(text, at - len(local), at, at + 1, end):
-            made.append(place)
+        if found[1].isalpha() and end - found.start(1) > 1 and local and local != "git":
+            made.append((at - len(local), end, "email"))
+        elif span := _address(text, at - len(local), at, at + 1, end):
+            made.append((*span, "email"))
     return made
 
 
@@ -90,9 +87,9 @@ def is_version(text: str, start: int, end: int) -> bool:
     return False
 
 
-def ipv6(text: str) -> list[Span]:
+def ipv6(text: str) -> list[Place]:
     """IPv6 addresses; not times of day, or `a::b` in code."""
-    made: list[Span] = []
+    made: list[Place] = []
     if "::" not in text and text.count(":") < 6:
         return made
     for found in _FROM_COLON.finditer(text):
@@ -104,12 +101,12 @@ def ipv6(text: str) -> list[Span]:
         start = at - len(head) + len(head.rstrip(_HEX))
         if start and text[start - 1].isalnum() and text[at - 1].isalpha():
             start = at + 1  # the colon ends a name: `peer:2001:db8::1`
-        if place := _ipv6_at(text, start):
-            made.append(place)
+        if end := _end_of_ipv6(text, start):
+            made.append((start, end, "ip"))
     return made
 
 
-def _ipv6_at(text: str, start: int) -> Span | None:
+def _end_of_ipv6(text: str, start: int) -> int | None:
     found = _IPV6.match(text, start)
     if not found:
         return None
@@ -121,7 +118,7 @@ def _ipv6_at(text: str, start: int) -> Span | None:
             address = address[:-1]
     if not 3 <= len(address) <= 45 or not _is_ipv6(address):
         return None
-    return start, end if zone else start + len(address)
+    return end if zone else start + len(address)
 
 
 def _is_ipv6(address: str) -> bool:
@@ -146,35 +143,45 @@ _MAC = re.compile(
     re.VERBOSE,
 )
 _OUTLINES = outlines({"h": string.hexdigits, ":": "-"})
-_MIDDLES = ((b":hh:hh:", 2), (b".hhhh.", 4))  # of a hardware address's outline, and how much stands before
 _NOBODY = frozenset(
     each for digit in "0f" for part in ":-" for each in (part.join([digit * 2] * 6), ".".join([digit * 4] * 3))
 )
 
 
-def mac(text: str) -> list[Span]:
-    """Hardware addresses, in pairs with : or -, or in fours with dots; not those that stand for nobody or everybody."""
-    made: list[Span] = []
+def mac(text: str) -> list[Place]:
+    """Hardware addresses in pairs, with : or -; not those that stand for nobody or everybody."""
+    return _macs(text, b":hh:hh:", 2)
+
+
+def dotted_mac(text: str) -> list[Place]:
+    """The same in fours, with dots; figures alone are none."""
+    return [place for place in _macs(text, b".hhhh.", 4) if not text[place[0] : place[1]].replace(".", "").isdecimal()]
+
+
+def _macs(text: str, middle: bytes, head: int) -> list[Place]:
+    """Those whose outline has this middle, with so much before it."""
+    made: list[Place] = []
     outlined = outline(text, _OUTLINES)
-    for middle, head in _MIDDLES:
-        inside = outlined.find(middle)
-        while inside >= 0:
-            found = _MAC.match(text, inside - head) if inside >= head else None
-            if found is None:
-                inside = outlined.find(middle, inside + 3)
-                continue
-            address = found[0].lower()
-            if address not in _NOBODY and (head == 2 or not address.replace(".", "").isdecimal()):
-                made.append(found.span())
-            inside = outlined.find(middle, found.end())
+    inside = outlined.find(middle)
+    while inside >= 0:
+        found = _MAC.match(text, inside - head) if inside >= head else None
+        if found is None:
+            inside = outlined.find(middle, inside + 3)
+            continue
+        start, end = found.span()
+        if text[start:end].lower() not in _NOBODY:
+            made.append((start, end, "mac"))
+        inside = outlined.find(middle, end)
     return made
 
 
 _USERINFO = re.compile(r"://([^\s/?#@\"'<>:]{0,256}+(?::[^\s/@\"'<>]{0,256}+)?)@")
 
 
-def userinfo(text: str) -> list[Span]:
+def userinfo(text: str) -> list[Place]:
     """What stands between `://` and `@` in a URL: a name, a password, a token."""
     if "://" not in text or "@" not in text:
         return []
-    return [found.span(1) for found in _USERINFO.finditer(text) if found[1] and found[1] not in ("git", ":")]
+    return [
+        (*found.span(1), "userinfo") for found in _USERINFO.finditer(text) if found[1] and found[1] not in ("git", ":")
+    ]

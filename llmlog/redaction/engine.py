@@ -100,7 +100,9 @@ class Redactor:
     def text(self, text: str) -> str:
         """The text with everything found replaced; the same object where nothing was found."""
         try:
-            return self._text(text if type(text) is str else text_of(text))
+            text = text if type(text) is str else text_of(text)
+            places = self._finder.find(text)
+            return self._replaced(text, places, 0) if places else text
         except Exception as error:
             return _withheld(error)
 
@@ -267,13 +269,22 @@ class Redactor:
     def _text(self, text: str, hint: str = "") -> str:
         probe = hint + text if hint else text
         places = self._finder.find(probe)
-        if not places:
+        if not places or places[-1][1] <= len(hint):
             return text
-        if not hint and not self._ways:
-            return _with_words(text, places, self._words)
+        return self._replaced(probe, places, len(hint))
+
+    def _replaced(self, probe: str, places: list[Place], skip: int) -> str:
+        """What follows the first `skip` characters, with what stands in the places replaced, each in its way."""
         pieces: list[str] = []
         words, ways = self._words, self._ways
-        at = skip = len(hint)
+        at = skip
+        if not skip and not ways:  # as nearly always
+            for start, end, kind in places:
+                pieces.append(probe[at:start])
+                pieces.append(words[kind])
+                at = end
+            pieces.append(probe[at:])
+            return "".join(pieces)
         for start, end, kind in places:
             if end <= skip:
                 continue
@@ -290,8 +301,6 @@ class Redactor:
                 at += 1  # one blank is enough where a word is gone
             elif end == len(probe) and pieces and pieces[-1][-1] == " ":
                 pieces[-1] = pieces[-1][:-1]
-        if at == skip:
-            return text
         pieces.append(probe[at:])
         return "".join(pieces)
 
@@ -301,18 +310,6 @@ class _Words(dict[str, str]):
 
     def __missing__(self, kind: str) -> str:
         return mask(kind)
-
-
-def _with_words(text: str, places: list[Place], words: Mapping[str, str]) -> str:
-    """The text with a word in each of the places: what most texts with findings need."""
-    pieces = []
-    at = 0
-    for start, end, kind in places:
-        pieces.append(text[at:start])
-        pieces.append(words[kind])
-        at = end
-    pieces.append(text[at:])
-    return "".join(pieces)
 
 
 def _make_sure_of_room(frames: int) -> None:

@@ -10,7 +10,7 @@ from llmlog.redaction.gate import gate
 from llmlog.redaction.names import Names, squeezed, stems_of
 from llmlog.redaction.numbers import FREE_RUN, RUN, digits_of
 from llmlog.redaction.pairs import STEMS, Verdict, is_reference, judge, pairs
-from llmlog.redaction.places import Place, folded, merged
+from llmlog.redaction.places import OwnDetector, Place, folded, merged
 from llmlog.redaction.plans import Plans
 from llmlog.redaction.signs import Gate
 
@@ -28,7 +28,7 @@ class Finder:
     def __init__(
         self,
         detectors: Mapping[str, Detector],
-        own: Mapping[str, Detector],
+        own: Mapping[str, OwnDetector],
         names: Names,
         keys: Iterable[str],
         stays: Callable[[str], bool] | None,
@@ -44,7 +44,7 @@ class Finder:
         self._holds = {kind: holds for kind, holds in HOLDS.items() if kind in detectors}
         self._ranks = {kind: rank for rank, kind in enumerate(["key", *detectors, *own])}
 
-    def beside(self, detectors: Mapping[str, Detector]) -> Finder:
+    def beside(self, detectors: Mapping[str, OwnDetector]) -> Finder:
         """A finder like this one that has further detectors of one's own."""
         made = copy.copy(self)
         made._own = [*self._own, *detectors.items()]
@@ -69,9 +69,8 @@ class Finder:
         found: list[Place] = []
         signs = tuple(self._gate(text)) if self._gate else self._plans.everything
         steps, stems, numbers = self._plans[signs]
-        for kind, find in steps:
-            for start, end in find(text):
-                found.append((start, end, kind))
+        for find in steps:
+            found += find(text)
         if stems:
             found += pairs(text, stems, self._judge, found)
         if numbers:
@@ -83,6 +82,7 @@ class Finder:
         found.sort()
         taken = iter([*found, _NOWHERE])
         start, end, _ = next(taken)
+        holding = self._holds
         for number in NUMBER.finditer(text):
             begins, ends = number.span()
             while end <= begins:
@@ -90,9 +90,9 @@ class Finder:
             if start <= begins and end >= ends - 2:
                 continue
             kind = number.lastgroup
-            if holds := self._holds.get(kind):  # type: ignore[arg-type]
-                if holds(text, begins, ends):
-                    found.append((begins, ends, kind))  # type: ignore[arg-type]
+            if kind in holding:
+                if holding[kind](text, begins, ends):
+                    found.append((begins, ends, kind))
                     continue
             elif kind == "date" or kind == "figure":
                 continue

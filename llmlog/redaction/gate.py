@@ -17,9 +17,9 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from llmlog.redaction import births, ids, numbers, phones
+from llmlog.redaction import births, ids, numbers, phones, signs
 from llmlog.redaction.secrets import SHAPES
-from llmlog.redaction.signs import BIRTH, COLON, DIGITS, IBAN, ID_WORD, MAC, MAIL, NUMBERS, SHAPE, WORD, Gate
+from llmlog.redaction.signs import Gate
 from llmlog.redaction.words import by_words
 
 try:
@@ -32,8 +32,8 @@ __all__ = ["gate"]
 _S = r"[ .\-/()]{0,3}"
 _NOT_INSIDE = r"(?:^|[^0-9A-Za-z_\-]|(?:^|[^0-9A-Fa-f])[0-9A-Fa-f]{0,3}-)"  # of a word or a UUID
 _PATTERNS: dict[int, tuple[str, ...]] = {
-    MAIL: ("@|%40",),
-    NUMBERS: (
+    signs.MAIL: ("@|%40",),
+    signs.NUMBERS: (
         rf"{_NOT_INSIDE}[0-9](?:[ -]?[0-9]){{12}}",
         rf"\+[1-9](?:{_S}[0-9]){{6}}",
         rf"\b00[1-9](?:{_S}[0-9]){{8}}",
@@ -45,14 +45,18 @@ _PATTERNS: dict[int, tuple[str, ...]] = {
         r"[0-9]-[0-9]{2}-[0-9]{4}",
         r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]",
     ),
-    DIGITS: (rf"[0-9](?:{_S}[0-9]){{4}}",),
-    WORD: (phones.WORD.pattern, phones.HINT.pattern, numbers.CARD_WORD.pattern, numbers.SSN_WORD.pattern),
-    COLON: (r"[0-9a-fA-F]::|::[0-9a-fA-F]", r"(?:[0-9a-fA-F]{1,4}:){6}"),
-    MAC: (r"(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}", r"[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}"),
-    IBAN: ("(?:^|[^0-9A-Za-z_])[A-Z]{2}[0-9]{2}[ -]?[0-9A-Za-z]", "iban|IBAN"),
-    SHAPE: (r"(?i:bearer|basic) [A-Za-z0-9+/=_.~ \-]{8}", "-----BEGIN ", "curl .*-"),
-    BIRTH: tuple(map(re.escape, births.STEMS)),
-    ID_WORD: (ids.pattern(before="(?:^|[^a-z])", after="(?:$|[^a-z])"),),
+    signs.DIGITS: (rf"[0-9](?:{_S}[0-9]){{4}}",),
+    signs.WORD: (phones.WORD.pattern, phones.HINT.pattern, numbers.CARD_WORD.pattern, numbers.SSN_WORD.pattern),
+    signs.COLON: (r"[0-9a-fA-F]::|::[0-9a-fA-F]", r"(?:[0-9a-fA-F]{1,4}:){6}"),
+    signs.MAC: (r"(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}",),
+    signs.DOTTED_MAC: (r"[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}",),
+    signs.IBAN: ("(?:^|[^0-9A-Za-z_])[A-Z]{2}[0-9]{2}[ -]?[0-9A-Za-z]",),
+    signs.SMALL_IBAN: ("(?:^|[^0-9A-Za-z_])[a-z][A-Za-z][0-9]{2}[ -]?[0-9A-Za-z]",),
+    signs.IBAN_WORD: ("iban|IBAN",),
+    signs.SHAPE: (r"(?i:bearer|basic) [A-Za-z0-9+/=_.~ \-]{8}", "-----BEGIN ", "curl .*-"),
+    signs.BIRTH: tuple(map(re.escape, births.STEMS)),
+    signs.USER: ("://[^@]*@",),
+    signs.ID_WORD: (ids.pattern(before="(?:^|[^a-z])", after="(?:$|[^a-z])"),),
 }  # fmt: skip
 _LOOKING_AROUND = re.compile(r"\(\?<?[!=](?:\[(?:\\.|[^\]])*\]|\\.|[^)\[\\])*\)")
 _POSSESSIVE = re.compile(r"(?<=[}*+?])\+")
@@ -95,7 +99,7 @@ if re2 is not None and hasattr(os, "register_at_fork"):
 def _compiled(stems: list[str]) -> Callable[[bytes], Any]:
     made = re2.Set.SearchSet(_options())
     for sign in sorted(_PATTERNS):
-        ignoring = "(?i)" if sign in (WORD, BIRTH, ID_WORD) else ""
+        ignoring = "(?i)" if sign in (signs.WORD, signs.BIRTH, signs.ID_WORD) else ""
         made.Add(ignoring + "|".join(_PATTERNS[sign]))
     for literal, shape in SHAPES:  # behind the others: their numbers follow on
         made.Add(_plain(literal, shape))

@@ -9,9 +9,10 @@ import re
 import string
 from collections.abc import Iterable, Iterator
 
-from llmlog.redaction.places import Span, is_part, near, outline, outlines
+from llmlog.redaction.places import Place, Span, is_part, near, outline, outlines
 
-__all__ = ["CARD_WORD", "FREE_RUN", "RUN", "SSN_WORD", "card_in", "digits_of", "iban", "is_card", "ssn_in"]
+__all__ = ["CARD_WORD", "FREE_RUN", "RUN", "SSN_WORD", "card_in", "digits_of", "iban", "is_card", "small_iban",
+           "ssn_in"]  # fmt: skip
 
 RUN = re.compile(r"[+(0-9][0-9 ().\-/]{6,}+")
 """Digits and what may part them."""
@@ -135,13 +136,10 @@ def is_card(text: str, start: int, end: int) -> bool:
     """Whether a number that stands alone, in groups of four or in one piece, is a card's by range and check digit."""
     number = text[start:end]
     parted = number[4]
-    if not parted.isdecimal():
-        return _of_card(number.replace(parted, ""))
-    return _of_card(number) and not _is_id(text, start)
-
-
-def _of_card(number: str) -> bool:
-    return _CARD_RANGES.fullmatch(number) is not None and _luhn(number)
+    grouped = not parted.isdecimal()
+    if grouped:
+        number = number.replace(parted, "")
+    return _CARD_RANGES.fullmatch(number) is not None and _luhn(number) and (grouped or not _is_id(text, start))
 
 
 def _is_id(text: str, start: int) -> bool:
@@ -238,25 +236,28 @@ _IBAN_LENGTHS = {
 }  # fmt: skip
 
 
-def iban(text: str) -> list[Span]:
+def iban(text: str) -> list[Place]:
     """Numbers of bank accounts (IBAN), in one piece or in groups, with right check digits."""
-    made: list[Span] = []
-    known = 0
+    made: list[Place] = []
     outlined = outline(text, _OUTLINES)
     at = outlined.find(b"AAnn")
     while at >= 0:
         if (not at or outlined[at - 1] not in b"Aan") and (end := _end_of_iban(text, at, text[at : at + 2])):
-            known = at
-            made.append((at, end))
+            made.append((at, end, "iban"))
         at = outlined.find(b"AAnn", at + 4)
+    return made
+
+
+def small_iban(text: str) -> list[Place]:
+    """The same in small letters, beside the word."""
+    made: list[Place] = []
     for word in _IBAN_WORDS:
         at = text.find(word)
         while at >= 0:
-            if not at < known < at + 8:
-                for found in _SMALL_IBAN.finditer(text, at - _REACH if at > _REACH else 0, at + _REACH):
-                    start = found.start()
-                    if end := _end_of_iban(text, start, text[start : start + 2].upper()):
-                        made.append((start, end))
+            for found in _SMALL_IBAN.finditer(text, at - _REACH if at > _REACH else 0, at + _REACH):
+                start = found.start()
+                if end := _end_of_iban(text, start, text[start : start + 2].upper()):
+                    made.append((start, end, "iban"))
             at = text.find(word, at + _REACH)
     return made
 

@@ -88,9 +88,10 @@ _AFTER_STEM = re.compile(
     (?:(?:bearer|basic|token|negotiate|bot|apikey)[ ]{1,3}|(?P<signed>digest|aws4-hmac-sha256)[ ]{1,3})?""",
     re.VERBOSE,
 )
+_BLANKS = r"\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # `\s`, but looked up in one table
 _PLAIN = re.compile(  # `name=value`, as most are
     r"([\w\-]{0,24}+)=(?!(?:bearer|basic|token|negotiate|bot|apikey|digest|aws4-hmac-sha256) )"
-    r"([a-z0-9/+][^\s,;&\"'`<>\\]{0,80}+)(?=[\s,;&<>\\]|\Z)"
+    rf"([a-z0-9/+][^{_BLANKS},;&\"'`<>\\]{{0,80}}+)(?=[{_BLANKS},;&<>\\]|\Z)"
 )
 _SMALL_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _IN_NAMES = _SMALL_LETTERS + "0123456789_-."
@@ -98,7 +99,7 @@ _TRAILING = ".)]}:|"
 _CLOSING = re.compile(r"\s{0,12}</")
 _BOUND = 256
 _VALUES = {
-    "": re.compile(r"[^\s,;&\"'`<>\\]{0,256}"),
+    "": re.compile(rf"[^{_BLANKS},;&\"'`<>\\]{{0,256}}"),
     '"': re.compile(r'(?:[^"\\\n]|\\.){0,256}'),
     "'": re.compile(r"(?:[^'\\\n]|\\.){0,256}"),
     "`": re.compile(r"[^`\n]{0,256}"),
@@ -124,7 +125,7 @@ Judge = Callable[[str], tuple[Verdict, str]]
 def pairs(text: str, stems: Iterable[str], judge: Judge, known: Collection[Place] = ()) -> list[Place]:
     """The values of `name=value` and its like, where one of `stems` is in the name and `judge` takes it.
 
-    `known`: what was found already, and needs no second look.
+    `known`: what was found already; a value among it is not looked at again.
     """
     made: list[Place] = []
     lower = text.lower()
@@ -153,11 +154,13 @@ def _plain_value(
     text: str, lower: str, at: int, found: re.Match[str], judge: Judge, known: Collection[Place]
 ) -> Place | None:
     """The value of `name=value` whose name's stem stands at `at`, if it goes."""
-    begins = _beginning(lower, at)
+    begins = _beginning(lower, at) if lower[at - 1 : at] in _IN_NAMES else at
     name = lower[begins : found.end(1)]
-    verdict, kind = _judged(lower, begins, name, judge)
+    verdict, kind = judge(name)
     if verdict is None:
-        return None
+        verdict, kind = _judged_with_word(lower, begins, name, judge)
+        if verdict is None:
+            return None
     start, end = found.span(2)
     if name.endswith("cookie"):
         end = _reached(_VALUES["cookie"], text, start, bool)
@@ -173,9 +176,11 @@ def _value(
     if blank and lower[begins] != "-":
         return None  # only a command line's option is parted from its value by a blank alone
     name = lower[begins : found.end(1)]
-    verdict, kind = _judged(lower, begins, name, judge)
+    verdict, kind = judge(name)
     if verdict is None:
-        return None
+        verdict, kind = _judged_with_word(lower, begins, name, judge)
+        if verdict is None:
+            return None
     if verdict == "any" and not quote and _STRUCTURE.match(text, start):
         end = _closed(text, start)
         if not tag or _CLOSING.match(text, end):  # behind `<API_KEY>` that is no tag
@@ -195,21 +200,20 @@ def _value(
 
 def _beginning(lower: str, at: int) -> int:
     """Where the name begins whose stem stands at a place."""
-    if not at or lower[at - 1] not in _IN_NAMES:
-        return at
     head = lower[at - 40 if at > 40 else 0 : at]
     return at - len(head) + len(head.rstrip(_IN_NAMES))
 
 
-def _judged(lower: str, begins: int, name: str, judge: Judge) -> tuple[Verdict, str]:
-    judged = judge(name)
-    if judged[0] is None and begins and lower[begins - 1] == " ":  # "api key: x"
+def _judged_with_word(lower: str, begins: int, name: str, judge: Judge) -> tuple[Verdict, str]:
+    """What a name means together with the word before it: "api key: x"."""
+    if begins and lower[begins - 1] == " ":
         head = lower[begins - 20 if begins > 20 else 0 : begins - 1]
         word = head[len(head.rstrip(_SMALL_LETTERS)) :]
         if word:
             judged = judge(word + name)
-            return judged if judged[0] == "any" else (None, "")
-    return judged
+            if judged[0] == "any":
+                return judged
+    return None, ""
 
 
 def _reached(pattern: re.Pattern[str], text: str, start: int, goes: Callable[[str], object]) -> int:
@@ -223,14 +227,12 @@ def _reached(pattern: re.Pattern[str], text: str, start: int, goes: Callable[[st
 
 
 def _taken(start: int, value: str, verdict: Verdict, kind: str, known: Collection[Place]) -> Place | None:
-    """The place of a value, unless it is a placeholder, or looks too plain for what its name may hold."""
+    """The place of a value, unless it is known, a placeholder, or looks too plain for what its name may hold."""
     if not value:
         return None
     place = start, start + len(value), kind
     if verdict == "opaque":
-        if place in known:
-            return place
-        if not opaque(value[:_BOUND]):
+        if place in known or not opaque(value[:_BOUND]):
             return None
     elif stutters(value[:64]) and len(set(value)) < 12:
         return None

@@ -7,12 +7,26 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 
-__all__ = ["Detector", "Place", "Span", "folded", "is_part", "matches", "merged", "near", "outline", "outlines"]
+__all__ = [
+    "Detector",
+    "OwnDetector",
+    "Place",
+    "Span",
+    "folded",
+    "is_part",
+    "matches",
+    "merged",
+    "near",
+    "outline",
+    "outlines",
+]
 
 Span = tuple[int, int]
 Place = tuple[int, int, str]
 """Where something begins and ends, and of what kind it is."""
-Detector = Callable[[str], Iterable[Span]]
+Detector = Callable[[str], Iterable[Place]]
+OwnDetector = Callable[[str], Iterable[Span | Place]]
+"""A user's detector: where it names no kind, what it finds is of the kind of its own name."""
 
 _PIECE_BEFORE = re.compile(r"[0-9A-Fa-f]{4}-\Z|[A-Za-z0-9_]\Z")
 _PIECE_AFTER = re.compile(r"\w|-[0-9A-Fa-f]{4}")
@@ -83,19 +97,27 @@ def matches(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
 def merged(places: list[Place], ranks: Mapping[str, int]) -> list[Place]:
     """Places in order, those that overlap made one, of the longest one's kind, among equals of the first."""
     places.sort()
-    made: list[Place] = []
     reached = -1
-    longest = (-1, -1, "")
+    for start, end, _ in places:
+        if start < reached:
+            return _joined(places, ranks)
+        reached = end
+    return places  # as nearly always: nothing was found twice
+
+
+def _joined(places: list[Place], ranks: Mapping[str, int]) -> list[Place]:
+    made: list[Place] = []
+    reached = longest = -1
     for place in places:
         start, end, kind = place
+        size = end - start
         if start >= reached:
             made.append(place)
-            reached, longest = end, place
+            reached, longest = end, size
             continue
-        more = end - start - longest[1] + longest[0]
-        if more > 0 or (more == 0 and ranks.get(kind, 99) < ranks.get(longest[2], 99)):
-            longest = place
-        if end > reached:
-            reached = end
-        made[-1] = made[-1][0], reached, longest[2]
+        first, _, last_kind = made[-1]
+        if size > longest or (size == longest and ranks.get(kind, 99) < ranks.get(last_kind, 99)):
+            last_kind, longest = kind, size
+        reached = max(reached, end)
+        made[-1] = first, reached, last_kind
     return made

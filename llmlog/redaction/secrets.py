@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from llmlog.redaction.names import squeezed
 from llmlog.redaction.pairs import STEMS, judge, opaque, pairs, stutters
-from llmlog.redaction.places import Span
+from llmlog.redaction.places import Place
 
 __all__ = ["SHAPES", "api_key", "framed", "of_shape", "shapes_in"]
 
@@ -165,14 +165,12 @@ _CURL = re.compile(r" (?:-u|--user)[ =]?[\"']?([\w.@\-]{1,64}+:[^\s\"']{3,64}+)"
 _PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 
 
-def api_key(text: str) -> list[Span]:
+def api_key(text: str) -> list[Place]:
     """Keys and tokens by their issuers' shapes, private keys, `Bearer`, `Basic`, values of telling names."""
     made = framed(text)
     for number in shapes_in(text):
         made += of_shape(number, text)
-    return made + [
-        (start, end) for start, end, _ in pairs(text, STEMS, lambda name: (judge(squeezed(name)), "api_key"))
-    ]
+    return made + pairs(text, STEMS, lambda name: (judge(squeezed(name)), "api_key"))
 
 
 def shapes_in(text: str) -> Iterator[int]:
@@ -191,7 +189,7 @@ def shapes_in(text: str) -> Iterator[int]:
                 yield number
 
 
-def of_shape(number: int, text: str) -> list[Span]:
+def of_shape(number: int, text: str) -> list[Place]:
     """What has the shape of this number in `SHAPES`."""
     literal, shape = SHAPES[number]
     pattern = _COMPILED.get(number)
@@ -199,43 +197,43 @@ def of_shape(number: int, text: str) -> list[Span]:
         pattern = _COMPILED[number] = re.compile(shape, re.ASCII)
     if number in _INFIX:
         return [
-            found.span(pattern.groups)
+            (*found.span(pattern.groups), "api_key")
             for found in pattern.finditer(text)
             if literal in _ANYTHING or _varied(found[0], literal)
         ]
-    made: list[Span] = []
+    made: list[Place] = []
     at = text.find(literal)
     while at >= 0:  # the literal stands first: it is tried only where it does
         token = pattern.match(text, at)
         if token:
             begin, end = token.span()
             if _varied(text[begin:end], literal):
-                made.append((begin, end))
+                made.append((begin, end, "api_key"))
         else:
             end = at + len(literal)
         at = text.find(literal, end)
     return made
 
 
-def framed(text: str) -> list[Span]:
+def framed(text: str) -> list[Place]:
     """What stands behind `Bearer`, `Basic` or `curl -u`, and private keys."""
-    made: list[Span] = []
+    made: list[Place] = []
     for sign in _SIGNS:
         if sign in text:
             made += [
-                found.span(2)
+                (*found.span(2), "api_key")
                 for found in _SIGNED.finditer(text)
                 if (opaque(found[2]) if len(found[1]) == 6 else _is_basic(found[2]))
             ]
             break
     if "curl " in text and " -" in text:
-        made += [found.span(1) for found in _CURL.finditer(text)]
+        made += [(*found.span(1), "api_key") for found in _CURL.finditer(text)]
     if "-----BEGIN " in text:
         made += _private_keys(text)
     return made
 
 
-def _private_keys(text: str) -> Iterator[Span]:
+def _private_keys(text: str) -> Iterator[Place]:
     reached, closed = 0, True
     for begin in _PEM.finditer(text):
         if begin.start() < reached:
@@ -243,12 +241,12 @@ def _private_keys(text: str) -> Iterator[Span]:
         end = text.find("-----END ", begin.end()) if closed else -1
         if end < 0:
             closed = False  # cut off: everything from here is key
-            yield begin.start(), len(text)
+            yield begin.start(), len(text), "api_key"
             return
         reached = text.find("-----", end + 9, end + 80)
         reached = reached + 5 if reached > 0 else end + 9
         if end - begin.end() >= 24:
-            yield begin.start(), reached
+            yield begin.start(), reached, "api_key"
 
 
 def _varied(token: str, literal: str) -> bool:
@@ -262,12 +260,12 @@ def _varied(token: str, literal: str) -> bool:
             return False
     if "EXAMPLE" in token or stutters(token):
         return False
-    return _THREE_DIGITS.match(token) is not None or (len(token) >= 32 and literal in _LETTERS_TOO)
+    digits = len(token) - len(token.encode().translate(None, b"0123456789"))
+    return digits >= 3 or (len(token) >= 32 and literal in _LETTERS_TOO)
 
 
 _STRETCH = re.compile(r"(.)\1{7}")
 _AWS = frozenset({"AKIA", "ASIA", "ABIA", "ACCA"})
-_THREE_DIGITS = re.compile("(?:[^0-9]*+[0-9]){3}")
 _LETTERS_TOO = frozenset({"hf_", "api_org_", "AQVN", "ABSK", "hooks.slack.com", "AGE-SECRET-KEY-1"})
 
 

@@ -7,13 +7,15 @@ from collections.abc import Callable, Collection
 from llmlog.redaction.secrets import SHAPES
 
 __all__ = [
-    "BIRTH", "BY_SHAPE", "BY_STEM", "COLON", "DIGITS", "IBAN", "ID_WORD", "MAC", "MAIL", "NUMBERS", "SHAPE", "WORD",
-    "Gate",
+    "BIRTH", "BY_SHAPE", "BY_STEM", "COLON", "DIGITS", "DOTTED_MAC", "IBAN", "IBAN_WORD", "ID_WORD", "MAC", "MAIL",
+    "NUMBERS", "SHAPE", "SMALL_IBAN", "USER", "WORD", "Gate",
 ]  # fmt: skip
 
 Gate = Callable[[str], Collection[int]]
 """From a text to the signs that are in it."""
 
-MAIL, NUMBERS, DIGITS, WORD, COLON, MAC, IBAN, SHAPE, BIRTH, ID_WORD = range(10)
-BY_SHAPE = 10  # from here on: each of `SHAPES`
+MAIL, USER, NUMBERS, DIGITS, WORD, COLON, MAC, DOTTED_MAC, IBAN, SMALL_IBAN, IBAN_WORD, SHAPE, BIRTH, ID_WORD = range(
+    14
+)
+BY_SHAPE = 14  # from here on: each of `SHAPES`
 BY_STEM = BY_SHAPE + len(SHAPES)  # from here on: each of the stems of names whose values go
