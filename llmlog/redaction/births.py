@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from llmlog.redaction.places import Span
+from llmlog.redaction.places import Place
 
 __all__ = ["STEMS", "birth_date"]
 
@@ -37,7 +37,7 @@ _BEFORE, _AFTER = 12, 18  # how far a word reaches around its stem
 _LONGEST = 32
 
 
-def birth_date(text: str) -> Iterator[Span]:
+def birth_date(text: str) -> Iterator[Place]:
     """Dates, in figures or with a month's name, shortly after a word for birth: the first one after each."""
     lower = text.lower()
     if len(lower) != len(text):
@@ -58,5 +58,5 @@ def birth_date(text: str) -> Iterator[Span]:
             word = words[following]
             following += 1
         if start - word < _REACH:
-            yield date.span()
+            yield *date.span(), "birth_date"
             word = -_REACH

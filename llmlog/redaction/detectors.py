@@ -11,39 +11,43 @@ The engine does not call them one after the other: what is made of digits it loo
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 
-from llmlog.redaction.addresses import email, ipv4_in, ipv6, is_machine, mac, userinfo
+from llmlog.redaction import signs
+from llmlog.redaction.addresses import dotted_mac, email, ipv4_in, ipv6, is_machine, mac, userinfo
 from llmlog.redaction.births import birth_date
 from llmlog.redaction.ids import national_id
-from llmlog.redaction.numbers import FREE_RUN, card_in, digits_of, iban, is_card, ssn_in
-from llmlog.redaction.phones import has_extension, phone_in
-from llmlog.redaction.places import Detector, Span, folded
+from llmlog.redaction.numbers import FREE_RUN, card_in, digits_of, iban, is_card, small_iban, ssn_in
+from llmlog.redaction.phones import is_phone, phone_in
+from llmlog.redaction.places import Detector, Place, Span, folded
 from llmlog.redaction.secrets import api_key, framed
-from llmlog.redaction.signs import BIRTH, COLON, IBAN, ID_WORD, MAC, MAIL, SHAPE
 
 __all__ = [
     "DETECTORS",
+    "HOLDS",
     "INERT",
     "IN_RUNS",
     "NUMBER",
     "STEPS",
     "Detector",
+    "Holds",
     "InRun",
     "card",
     "email",
     "ip",
     "phone",
     "ssn",
-    "holds",
 ]
 
-InRun = Callable[[str, int, str, str], Iterator[Span]]
+InRun = Callable[[str, int, str, str], list[Span]]
 """Looks at one run: the text, where the run begins in it, the run, and its digits alone."""
+Holds = Callable[[str, int, int], bool]
+"""Whether what stands between two places of a text, in the form of its kind, is valid."""
 
 
-def _ipv4(text: str, start: int, run: str, digits: str) -> Iterator[Span]:
-    return ipv4_in(text, start, start + len(run)) if run.count(".") > 2 else iter(())
+def _ipv4(text: str, start: int, run: str, digits: str) -> list[Span]:
+    return ipv4_in(text, start, start + len(run)) if run.count(".") > 2 else []
 
 
 IN_RUNS: dict[str, tuple[InRun, int]] = {
@@ -75,45 +79,46 @@ NUMBER = re.compile(
 """Whatever is made of digits, by the name of the group: `date` and `figure` are nobody's, a `run` may hold anything."""
 
 
-def holds(kind: str, text: str, start: int, end: int) -> bool:
-    """Whether a number that stands alone in the form of its kind is one, by what makes it valid."""
-    if kind == "card":
-        return is_card(text, start, text[start:end])
-    if kind == "ip":
-        return is_machine(text, start, end)
-    if kind == "phone":
-        return not has_extension(text, end) and 9 <= len(digits_of(text[start:end])) <= 15
-    return True
+def _is_ssn(text: str, start: int, end: int) -> bool:
+    return True  # its form says all
 
 
-def _in_runs(text: str, kind: str) -> Iterator[Span]:
+HOLDS: dict[str, Holds] = {"ip": is_machine, "card": is_card, "ssn": _is_ssn, "phone": is_phone}
+"""What makes a number valid that `NUMBER` took for one of its kind."""
+
+
+def _in_runs(text: str, kind: str) -> list[Place]:
     look, least = IN_RUNS[kind]
+    made: list[Place] = []
     for run in FREE_RUN.finditer(text):
         digits = digits_of(run[0])
         if len(digits) >= least:
-            yield from look(text, run.start(), run[0], digits)
+            made += [(start, end, kind) for start, end in look(text, run.start(), run[0], digits)]
+    return made
 
 
-def card(text: str) -> Iterator[Span]:
+def card(text: str) -> list[Place]:
     """Payment card numbers, with a right check digit: in a network's range, or beside a telling word."""
     return _in_runs(folded(text), "card")
 
 
-def ssn(text: str) -> Iterator[Span]:
+def ssn(text: str) -> list[Place]:
     """US social security numbers: with hyphens, or in any form beside a telling word."""
     return _in_runs(folded(text), "ssn")
 
 
-def phone(text: str) -> Iterator[Span]:
+def phone(text: str) -> list[Place]:
     """Phone numbers: with +, a leading 0, a code in brackets, as in America; others beside a telling word."""
     return _in_runs(folded(text), "phone")
 
 
-def ip(text: str) -> Iterator[Span]:
+def ip(text: str) -> list[Place]:
     """IPv4 and IPv6 addresses; not versions, times of day, or `a::b` in code."""
-    if text.count(".") > 2:
-        yield from _in_runs(text, "ip")
-    yield from ipv6(text)
+    return (_in_runs(text, "ip") if text.count(".") > 2 else []) + ipv6(text)
+
+
+def _all_of(one: Detector, other: Detector, text: str) -> list[Place]:
+    return [*one(text), *other(text)]
 
 
 INERT = re.compile(
@@ -125,10 +130,10 @@ DETECTORS: dict[str, Detector] = {
     "userinfo": userinfo,
     "api_key": api_key,
     "email": email,
-    "iban": iban,
+    "iban": partial(_all_of, iban, small_iban),
     "card": card,
     "ssn": ssn,
-    "mac": mac,
+    "mac": partial(_all_of, mac, dotted_mac),
     "ip": ip,
     "birth_date": birth_date,
     "national_id": national_id,
@@ -136,8 +141,16 @@ DETECTORS: dict[str, Detector] = {
 }
 """Every detector, by the name of its kind; where findings of equal length collide, the first kind wins."""
 
-STEPS: dict[str, tuple[Detector, int]] = {
-    "userinfo": (userinfo, MAIL), "api_key": (framed, SHAPE), "email": (email, MAIL), "iban": (iban, IBAN),
-    "mac": (mac, MAC), "ip": (ipv6, COLON), "birth_date": (birth_date, BIRTH), "national_id": (national_id, ID_WORD)
-}  # fmt: skip
-"""What is left to run beside runs of digits, pairs and shapes, and the sign that a text must show for it."""
+STEPS: tuple[tuple[str, Detector, frozenset[int]], ...] = (
+    ("userinfo", userinfo, frozenset({signs.USER})),
+    ("api_key", framed, frozenset({signs.SHAPE})),
+    ("email", email, frozenset({signs.MAIL})),
+    ("iban", iban, frozenset({signs.IBAN})),
+    ("iban", small_iban, frozenset({signs.SMALL_IBAN, signs.IBAN_WORD})),
+    ("mac", mac, frozenset({signs.MAC})),
+    ("mac", dotted_mac, frozenset({signs.DOTTED_MAC})),
+    ("ip", ipv6, frozenset({signs.COLON})),
+    ("birth_date", birth_date, frozenset({signs.BIRTH})),
+    ("national_id", national_id, frozenset({signs.ID_WORD})),
+)
+"""What is left to run beside runs of digits, pairs and shapes: the kind, the step, the signs that a text must show."""

@@ -21,6 +21,7 @@ from llmlog.redaction.ways import DROPPED, Way, chosen, mask, pseudonyms, signin
 
 if TYPE_CHECKING:
     from llmlog.redaction.finder import Finder
+    from llmlog.redaction.places import Place
 
 __all__ = ["KEYS", "REDACTED", "WITHHELD", "Redactor"]
 
@@ -90,7 +91,7 @@ class Redactor:
 
     def _set_up(self, finder: Finder, names: Names) -> None:
         self._finder, self._tell = finder, names.tell
-        self._words: dict[str, str] = {}
+        self._words = _Words()
         self._ways: dict[str, Way] = {}
         self._hash_keys: dict[str, bytes] = {}
         self._clean_names: dict[str, str] = {}
@@ -99,7 +100,9 @@ class Redactor:
     def text(self, text: str) -> str:
         """The text with everything found replaced; the same object where nothing was found."""
         try:
-            return self._text(text if type(text) is str else text_of(text))
+            text = text if type(text) is str else text_of(text)
+            places = self._finder.find(text)
+            return self._replaced(text, places, 0) if places else text
         except Exception as error:
             return _withheld(error)
 
@@ -274,11 +277,22 @@ class Redactor:
     def _text(self, text: str, hint: str = "") -> str:
         probe = hint + text if hint else text
         places = self._finder.find(probe)
-        if not places:
+        if not places or places[-1][1] <= len(hint):
             return text
+        return self._replaced(probe, places, len(hint))
+
+    def _replaced(self, probe: str, places: list[Place], skip: int) -> str:
+        """What follows the first `skip` characters, with what stands in the places replaced, each in its way."""
         pieces: list[str] = []
         words, ways = self._words, self._ways
-        at = skip = len(hint)
+        at = skip
+        if not skip and not ways:  # as nearly always
+            for start, end, kind in places:
+                pieces.append(probe[at:start])
+                pieces.append(words[kind])
+                at = end
+            pieces.append(probe[at:])
+            return "".join(pieces)
         for start, end, kind in places:
             if end <= skip:
                 continue
@@ -288,17 +302,22 @@ class Redactor:
                 pieces.append(probe[at:start])
             at = end
             if kind not in ways:
-                pieces.append(words[kind] if kind in words else mask(kind))
+                pieces.append(words[kind])
             elif word := ways[kind](probe[start:end]):
                 pieces.append(word)
             elif probe[end : end + 1] == " " and (not pieces or pieces[-1][-1] == " "):
                 at += 1  # one blank is enough where a word is gone
             elif end == len(probe) and pieces and pieces[-1][-1] == " ":
                 pieces[-1] = pieces[-1][:-1]
-        if at == skip:
-            return text
         pieces.append(probe[at:])
         return "".join(pieces)
+
+
+class _Words(dict[str, str]):
+    """The word for each kind; a function of the user's own may name further ones."""
+
+    def __missing__(self, kind: str) -> str:
+        return mask(kind)
 
 
 def _make_sure_of_room(frames: int) -> None:

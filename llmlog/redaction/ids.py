@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from llmlog.exceptions import UsageValueError
-from llmlog.redaction.places import Detector, Span
+from llmlog.redaction.places import Detector, Place, Span
 
 stdnum: ModuleType | None
 try:
@@ -158,7 +158,7 @@ def is_there() -> bool:
     return stdnum is not None
 
 
-def national_id(text: str) -> Iterator[Span]:
+def national_id(text: str) -> Iterator[Place]:
     """National ids with right check digits, beside a word that says of what country they are, or that they are ids."""
     if stdnum is None:
         return
@@ -176,7 +176,8 @@ def national_id(text: str) -> Iterator[Span]:
     reached = 0
     for (begin, end, name), follower in zip(words, [*words[1:], (len(text), 0, "")], strict=False):
         after = list(_in_window(text, end, min(follower[0], end + _AFTER), name, known))
-        yield from after or _in_window(text, max(reached, begin - _BEFORE), begin, name, known)
+        for first, last in after or _in_window(text, max(reached, begin - _BEFORE), begin, name, known):
+            yield first, last, "national_id"
         reached = after[-1][1] if after else end
 
 
@@ -199,8 +200,9 @@ def country(kind: str) -> Detector:
     return partial(_anywhere, told=_ALONE + kind)
 
 
-def _anywhere(text: str, told: str) -> Iterator[Span]:
-    return _in_window(text, 0, len(text), told, {}, tries=len(text))
+def _anywhere(text: str, told: str) -> list[Place]:
+    kind = told.removeprefix(_ALONE)
+    return [(start, end, kind) for start, end in _in_window(text, 0, len(text), told, {}, tries=len(text))]
 
 
 def _in_window(text: str, start: int, end: int, told: str, known: _Known, tries: int = _TRIES) -> Iterator[Span]:

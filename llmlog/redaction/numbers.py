@@ -9,9 +9,10 @@ import re
 import string
 from collections.abc import Iterable, Iterator
 
-from llmlog.redaction.places import Span, is_part, near, outline, outlines
+from llmlog.redaction.places import Place, Span, is_part, near, outline, outlines
 
-__all__ = ["CARD_WORD", "FREE_RUN", "RUN", "SSN_WORD", "card_in", "digits_of", "iban", "is_card", "ssn_in"]
+__all__ = ["CARD_WORD", "FREE_RUN", "RUN", "SSN_WORD", "card_in", "digits_of", "iban", "is_card", "small_iban",
+           "ssn_in"]  # fmt: skip
 
 RUN = re.compile(r"[+(0-9][0-9 ().\-/]{6,}+")
 """Digits and what may part them."""
@@ -103,16 +104,17 @@ _SMALL_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _TIDY = re.compile("[0-9]{12,19}|[0-9]{4}([ -])[0-9]{4}\\1[0-9]{4}\\1[0-9]{4}|[0-9]{4}([ -])[0-9]{4,6}\\2[0-9]{4,5}")
 
 
-def card_in(text: str, start: int, run: str, digits: str) -> Iterator[Span]:
+def card_in(text: str, start: int, run: str, digits: str) -> list[Span]:
     """Payment card numbers, with a right check digit: in a network's range, or beside a telling word."""
+    made: list[Span] = []
     count = len(digits)
     if count < 12 or (count < 16 and run[0] == "+"):
-        return
+        return made
     bare = run.rstrip(" .-(/)")
     if count < 20 and _is_card(digits) and _TIDY.fullmatch(bare):
         groups: Iterable[Span] = ((0, len(bare)),)
     elif count == 12 or bare.isdecimal():
-        return
+        return made
     else:
         groups = _card_groups(run)
     for first, last in groups:
@@ -126,26 +128,27 @@ def card_in(text: str, start: int, run: str, digits: str) -> Iterator[Span]:
         if (_CARD_RANGES.fullmatch(number) and (last - first > len(number) or not _is_id(text, begin))) or near(
             CARD_WORD, _CARD_STEMS, text, begin, end, 40
         ):
-            yield begin, end
+            made.append((begin, end))
+    return made
 
 
-def is_card(text: str, start: int, bare: str) -> bool:
+def is_card(text: str, start: int, end: int) -> bool:
     """Whether a number that stands alone, in groups of four or in one piece, is a card's by range and check digit."""
-    number = bare if len(bare) < 4 or bare[4].isdecimal() else bare.replace(bare[4], "")
-    return (
-        _CARD_RANGES.fullmatch(number) is not None
-        and _luhn(number)
-        and (len(bare) > len(number) or not _is_id(text, start))
-    )
+    number = text[start:end]
+    parted = number[4]
+    grouped = not parted.isdecimal()
+    if grouped:
+        number = number.replace(parted, "")
+    return _CARD_RANGES.fullmatch(number) is not None and _luhn(number) and (grouped or not _is_id(text, start))
 
 
 def _is_id(text: str, start: int) -> bool:
     """Whether the name right before a number says that it is some id, a count, a time."""
+    if text[start - 1 : start] not in _BETWEEN:
+        return False
     before = text[start - 24 if start > 24 else 0 : start].lower()
     name = before.rstrip(_BETWEEN)
     word = name[len(name.rstrip(_SMALL_LETTERS)) :]
-    if not word or name == before:
-        return False
     return word in _IDS_NAMES or (word.endswith("id") and before[len(name)] != " ")
 
 
@@ -182,12 +185,12 @@ def _is_card(digits: str) -> bool:
 
 
 def _luhn(digits: str) -> bool:
-    codes = digits.encode().translate(_VALUES)
-    return (sum(codes[-1::-2]) + sum(codes[-2::-2].translate(_DOUBLED))) % 10 == 0
+    codes = digits.encode()
+    return sum(codes[-1::-2].translate(_VALUES) + codes[-2::-2].translate(_DOUBLED)) % 10 == 0
 
 
 _VALUES = bytes(code - 48 if 48 <= code < 58 else 0 for code in range(256))
-_DOUBLED = bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)[code] if code < 10 else 0 for code in range(256))
+_DOUBLED = bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)[value] for value in _VALUES)
 
 
 # Social security numbers
@@ -200,20 +203,22 @@ SSN_WORD = re.compile(r"\bssns?\b|social|\bss ?#|\bitin\b|\bsin\b|taxpayer")
 _SSN_STEMS = ("ss", "social", "itin", "sin", "taxpayer")
 
 
-def ssn_in(text: str, start: int, run: str, digits: str) -> Iterator[Span]:
+def ssn_in(text: str, start: int, run: str, digits: str) -> list[Span]:
     """US social security numbers: with hyphens, or in any form beside a telling word."""
+    made: list[Span] = []
     if len(digits) < 9 or ("-" not in run and len(digits) > 9):
-        return
+        return made
     for found in _SSN.finditer(run):
         begin, end = start + found.start(), start + found.end()
         sure = found["parted"] == "-" and run[found.start()] != "9"
         if (sure or near(SSN_WORD, _SSN_STEMS, text, begin, end, 40)) and not is_part(text, begin, end):
-            yield begin, end
+            made.append((begin, end))
+    return made
 
 
 # Bank accounts
 
-_OUTLINES = outlines(A=string.ascii_uppercase, a=string.ascii_lowercase + "_", n=string.digits)
+_OUTLINES = outlines({"A": string.ascii_uppercase, "a": string.ascii_lowercase + "_", "n": string.digits})
 _SMALL_IBAN = re.compile(r"[a-z](?<![0-9A-Za-z_][a-z])[A-Za-z][0-9]{2}(?=[ -]?[0-9A-Za-z])")  # beside the word only
 _IBAN_WORDS = ("iban", "IBAN")
 _REACH = 64
@@ -231,47 +236,51 @@ _IBAN_LENGTHS = {
 }  # fmt: skip
 
 
-def iban(text: str) -> Iterator[Span]:
+def iban(text: str) -> list[Place]:
     """Numbers of bank accounts (IBAN), in one piece or in groups, with right check digits."""
-    known = 0
+    made: list[Place] = []
     outlined = outline(text, _OUTLINES)
     at = outlined.find(b"AAnn")
     while at >= 0:
-        if (not at or outlined[at - 1] not in b"Aan") and (end := _end_of_iban(text, at)):
-            known = at
-            yield at, end
+        if (not at or outlined[at - 1] not in b"Aan") and (end := _end_of_iban(text, at, text[at : at + 2])):
+            made.append((at, end, "iban"))
         at = outlined.find(b"AAnn", at + 4)
+    return made
+
+
+def small_iban(text: str) -> list[Place]:
+    """The same in small letters, beside the word."""
+    made: list[Place] = []
     for word in _IBAN_WORDS:
         at = text.find(word)
         while at >= 0:
-            if not at < known < at + 8:
-                for found in _SMALL_IBAN.finditer(text, at - _REACH if at > _REACH else 0, at + _REACH):
-                    if end := _end_of_iban(text, found.start()):
-                        yield found.start(), end
+            for found in _SMALL_IBAN.finditer(text, at - _REACH if at > _REACH else 0, at + _REACH):
+                start = found.start()
+                if end := _end_of_iban(text, start, text[start : start + 2].upper()):
+                    made.append((start, end, "iban"))
             at = text.find(word, at + _REACH)
+    return made
 
 
-def _end_of_iban(text: str, start: int) -> int | None:
+def _end_of_iban(text: str, start: int, country: str) -> int | None:
     """Where the number ends that begins at a place, if it is one."""
-    country = text[start : start + 2].upper()
     length = _IBAN_LENGTHS.get(country)
     if length is None:
         return None
     end = start + length
-    whole = text[start:end]
-    grouped = not whole.isalnum()
+    whole = text[start : end + 1]
+    body = whole[4:length]
+    grouped = not body.isalnum()
     if grouped:
         whole = text[start : end + length].replace(" ", "").replace("-", "")[:length]
-    body = whole[4:]
-    if (
-        len(whole) < length
-        or not (body.isascii() and body.isalnum())
-        or (not grouped and text[end : end + 1].isalnum())
-    ):
+        body = whole[4:]
+    elif whole[length:].isalnum():
+        return None
+    if len(body) < length - 4 or not (body.isascii() and body.isalnum()):
         return None
     if not body.isdecimal():
         body = body.upper().translate(_LETTERS)
-    if int(f"{body}{_COUNTRIES[country]}{whole[2:4]}") % 97 != 1:
+    if int(body + _COUNTRIES[country] + whole[2:4]) % 97 != 1:
         return None
     return _end_of_groups(text, start, length) if grouped else end
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 
 if TYPE_CHECKING:
-    from llmlog.redaction.places import Detector
+    from llmlog.redaction.places import Detector, OwnDetector
 
 __all__ = ["allowed", "detectors_named", "functions", "names", "patterns", "resolved"]
 
@@ -54,7 +54,7 @@ def detectors_named(kinds: Iterable[str] | None) -> dict[str, Detector]:
     return {**{kind: country(kind) for kind in made if kind not in DETECTORS}, **usual}
 
 
-def patterns(given: Mapping[str, str | re.Pattern[str]] | None) -> dict[str, Detector]:
+def patterns(given: Mapping[str, str | re.Pattern[str]] | None) -> dict[str, OwnDetector]:
     """Detectors from regular expressions of one's own."""
     from llmlog.redaction.places import matches
 
@@ -64,7 +64,7 @@ def patterns(given: Mapping[str, str | re.Pattern[str]] | None) -> dict[str, Det
     }
 
 
-def functions(given: Mapping[str, Any] | None) -> dict[str, Detector]:
+def functions(given: Mapping[str, Any] | None) -> dict[str, OwnDetector]:
     """Detectors of one's own: functions from a text to spans, or the dotted paths of such."""
     return {name: resolved(f"detector {name}", find) for name, find in _named("detectors", given).items()}
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 from typing import Literal
+
+from llmlog.redaction.places import Place
 
 __all__ = ["STEMS", "Judge", "Verdict", "is_reference", "judge", "opaque", "pairs", "stutters"]
 
@@ -42,7 +44,7 @@ def judge(name: str) -> Verdict:
 
 
 _DIGIT = re.compile("[0-9]")
-_LETTER = re.compile("[A-Za-z]")
+_BOTH = re.compile("(?=[^0-9]*+[0-9])[^A-Za-z]*+[A-Za-z]")
 _MIXED_PIECE = re.compile("(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{10}")
 
 
@@ -54,24 +56,29 @@ def stutters(value: str) -> bool:
 def opaque(value: str) -> bool:
     """Whether a value looks drawn at random: long, letters and digits in one piece."""
     size = len(value)
-    if size < 12 or not _DIGIT.search(value) or stutters(value):
+    if size < 12 or stutters(value):
         return False
-    if value.isdecimal() or not _LETTER.search(value):
-        return size >= 16 and value.isdecimal()
-    if len(set(value)) < 6 or not (size >= 24 or _MIXED_PIECE.search(value)):
+    if not _BOTH.match(value):
+        return size >= 16 and value.isdecimal() and _DIGIT.search(value) is not None
+    if len(set(value[:16])) < 6 and len(set(value)) < 6:  # the first signs tell of most
         return False
-    return not _is_made_up(value)
+    if size < 24 and not _MIXED_PIECE.search(value):
+        return False
+    return ("-" not in value and "_" not in value) or not _is_made_up(value)
 
 
-_EXAMPLE = re.compile(r"(?<![0-9a-z@.])(?:example|placeholder|changeme|dummy|your)(?![0-9a-z.])")
+_EXAMPLES = ("example", "placeholder", "changeme", "dummy", "your")
+_EXAMPLE = re.compile(rf"(?<![0-9a-z@.])(?:{'|'.join(_EXAMPLES)})(?![0-9a-z.])")
 _REPEATED = re.compile(r"([0-9]{3,}+)[^0-9A-Za-z]\1[^0-9A-Za-z]\1(?![0-9A-Za-z])")
 
 
 def _is_made_up(value: str) -> bool:
     """Whether a value says itself that it is an example: by a word, or by figures three times over."""
-    if "-" not in value and "_" not in value:
-        return False
-    return _EXAMPLE.search(value.lower()) is not None or _REPEATED.search(value) is not None
+    lower = value.lower()
+    for word in _EXAMPLES:
+        if word in lower and _EXAMPLE.search(lower):
+            return True
+    return _REPEATED.search(value) is not None
 
 
 _AFTER_STEM = re.compile(
@@ -90,10 +97,11 @@ _AFTER_STEM = re.compile(
       |(?P<signed>digest|aws4-hmac-sha256)[ ]{1,3})?""",
     re.VERBOSE,
 )
+_BLANKS = r"\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # `\s`, but looked up in one table
 _PLAIN = re.compile(  # `name=value`, as most are
     r"([\w\-]{0,24}+)=(?!(?:bearer|basic|token|negotiate|bot|api-?key|ntlm|dpop|jwt|oauth|splunk|genie-?key|key|digest"
     r"|aws4-hmac-sha256) )"
-    r"([a-z0-9/+][^\s,;&\"'`<>\\]{0,80}+)(?=[\s,;&<>\\]|\Z)"
+    rf"([a-z0-9/+][^{_BLANKS},;&\"'`<>\\]{{0,80}}+)(?=[{_BLANKS},;&<>\\]|\Z)"
 )
 _SMALL_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _IN_NAMES = _SMALL_LETTERS + "0123456789_-."
@@ -101,7 +109,7 @@ _TRAILING = ".)]}:|"
 _CLOSING = re.compile(r"\s{0,12}</")
 _BOUND = 256
 _VALUES = {
-    "": re.compile(r"[^\s,;&\"'`<>\\]{0,256}"),
+    "": re.compile(rf"[^{_BLANKS},;&\"'`<>\\]{{0,256}}"),
     '"': re.compile(r'(?:[^"\\\n]|\\.){0,256}'),
     "'": re.compile(r"(?:[^'\\\n]|\\.){0,256}"),
     "`": re.compile(r"[^`\n]{0,256}"),
@@ -125,56 +133,69 @@ Judge = Callable[[str], tuple[Verdict, str]]
 """Says of a name, in small letters, which of its values go, and of what kind they are."""
 
 
-def pairs(text: str, stems: Iterable[str], judge: Judge) -> Iterator[tuple[int, int, str]]:
-    """The values of `name=value` and its like, where one of `stems` is in the name and `judge` takes it."""
+def pairs(text: str, stems: Iterable[str], judge: Judge, known: Collection[Place] = ()) -> list[Place]:
+    """The values of `name=value` and its like, where one of `stems` is in the name and `judge` takes it.
+
+    `known`: what was found already; a value among it is not looked at again.
+    """
+    made: list[Place] = []
     lower = text.lower()
     if len(lower) != len(text):  # a capital that becomes two characters would shift all places
         lower = re.sub("[A-Z]+", lambda found: found[0].lower(), text)
-    for stem in [stem for stem in stems if stem in lower]:
+    for stem in stems:
         reached = 0
         at = lower.find(stem)
         while at >= 0:
             after = at + len(stem)
             place = None
-            if at >= reached:
-                found = _PLAIN.match(lower, after)
-                if found:
-                    place = _plain_value(text, lower, at, found, judge)
-                else:
-                    found = _AFTER_STEM.match(lower, after)
-                    if found:
-                        place = _value(text, lower, at, found, judge)
+            if at < reached:
+                pass
+            elif found := _PLAIN.match(lower, after):
+                place = _plain_value(text, lower, at, found, judge, known)
+            elif found := _AFTER_STEM.match(lower, after):
+                place = _value(text, lower, at, found, judge, known)
             if place:
-                yield place
+                made.append(place)
                 reached = place[1]
             at = lower.find(stem, after)
+    return made
 
 
-def _plain_value(text: str, lower: str, at: int, found: re.Match[str], judge: Judge) -> tuple[int, int, str] | None:
+def _plain_value(
+    text: str, lower: str, at: int, found: re.Match[str], judge: Judge, known: Collection[Place]
+) -> Place | None:
     """The value of `name=value` whose name's stem stands at `at`, if it goes."""
-    begins = _beginning(lower, at)
-    verdict, kind = _judged(lower, begins, found.end(1), judge)
+    begins = _beginning(lower, at) if lower[at - 1 : at] in _IN_NAMES else at
+    name = lower[begins : found.end(1)]
+    verdict, kind = judge(name)
     if verdict is None:
-        return None
+        verdict, kind = _judged_with_word(lower, begins, name, judge)
+        if verdict is None:
+            return None
     start, end = found.span(2)
-    if lower.endswith("cookie", begins, found.end(1)):
+    if name.endswith("cookie"):
         end = _reached(_VALUES["cookie"], text, start, bool)
-    return _taken(text, start, text[start:end].rstrip(_TRAILING), verdict, kind)
+    return _taken(start, text[start:end].rstrip(_TRAILING), verdict, kind, known)
 
 
-def _value(text: str, lower: str, at: int, found: re.Match[str], judge: Judge) -> tuple[int, int, str] | None:
+def _value(
+    text: str, lower: str, at: int, found: re.Match[str], judge: Judge, known: Collection[Place]
+) -> Place | None:
     """The same for every other spelling of a name and its value."""
     quote, blank, tag, signed, said = found.group("quote", "blank", "tag", "signed", "said")
     begins, start = _beginning(lower, at), found.end()
     if blank and lower[begins] != "-":
         return None  # only a command line's option is parted from its value by a blank alone
-    verdict, kind = _judged(lower, begins, found.end(1), judge)
-    if verdict is None or (said and not lower.endswith("password", begins, found.end(1))):
+    name = lower[begins : found.end(1)]
+    verdict, kind = judge(name)
+    if verdict is None:
+        verdict, kind = _judged_with_word(lower, begins, name, judge)
+    if verdict is None or (said and not name.endswith("password")):
         return None
     if found["line"] or found["held"]:
         verdict = "opaque"
     if verdict == "opaque" and not quote and (listed := _LISTED.match(text, start)):
-        return _taken(text, listed.start(1), listed[1], verdict, kind) and (start, _closed(text, start), kind)
+        return _taken(listed.start(1), listed[1], verdict, kind, known) and (start, _closed(text, start), kind)
     if verdict == "any" and not quote and _STRUCTURE.match(text, start):
         end = _closed(text, start)
         if not tag or _CLOSING.match(text, end):  # behind `<API_KEY>` that is no tag
@@ -185,33 +206,31 @@ def _value(text: str, lower: str, at: int, found: re.Match[str], judge: Judge) -
     elif quote:
         pattern = _VALUES[quote[0]]
     else:
-        pattern = _VALUES["cookie" if lower.endswith("cookie", begins, found.end(1)) else ""]
+        pattern = _VALUES["cookie" if name.endswith("cookie") else ""]
     end = _reached(pattern, text, start, opaque if verdict == "opaque" else bool)
     if found["next"] and (text[begins - 2 : begins - 1] == "." or text[end : end + 18].lstrip("\\")[1:2] in (".", ":")):
         return None  # the columns of a query; a name of its own
     if tag and not _CLOSING.match(text, end):
         verdict = "opaque"
-    return _taken(text, start, text[start:end] if quote else text[start:end].rstrip(_TRAILING), verdict, kind)
+    return _taken(start, text[start:end] if quote else text[start:end].rstrip(_TRAILING), verdict, kind, known)
 
 
 def _beginning(lower: str, at: int) -> int:
     """Where the name begins whose stem stands at a place."""
-    if not at or lower[at - 1] not in _IN_NAMES:
-        return at
     head = lower[at - 40 if at > 40 else 0 : at]
     return at - len(head) + len(head.rstrip(_IN_NAMES))
 
 
-def _judged(lower: str, begins: int, ends: int, judge: Judge) -> tuple[Verdict, str]:
-    name = lower[begins:ends]
-    judged = judge(name)
-    if judged[0] is None and begins and lower[begins - 1] == " ":  # "api key: x"
+def _judged_with_word(lower: str, begins: int, name: str, judge: Judge) -> tuple[Verdict, str]:
+    """What a name means together with the word before it: "api key: x"."""
+    if begins and lower[begins - 1] == " ":
         head = lower[begins - 20 if begins > 20 else 0 : begins - 1]
         word = head[len(head.rstrip(_SMALL_LETTERS)) :]
         if word:
             judged = judge(word + name)
-            return judged if judged[0] == "any" else (None, "")
-    return judged
+            if judged[0] == "any":
+                return judged
+    return None, ""
 
 
 def _reached(pattern: re.Pattern[str], text: str, start: int, goes: Callable[[str], object]) -> int:
@@ -224,15 +243,19 @@ def _reached(pattern: re.Pattern[str], text: str, start: int, goes: Callable[[st
     return end
 
 
-def _taken(text: str, start: int, value: str, verdict: Verdict, kind: str) -> tuple[int, int, str] | None:
-    """The place of a value, unless it is a placeholder, or looks too plain for what its name may hold."""
-    if not value or (verdict == "opaque" and not opaque(value[:_BOUND])):
+def _taken(start: int, value: str, verdict: Verdict, kind: str, known: Collection[Place]) -> Place | None:
+    """The place of a value, unless it is known, a placeholder, or looks too plain for what its name may hold."""
+    if not value:
+        return None
+    place = start, start + len(value), kind
+    if verdict == "opaque":
+        if place in known or not opaque(value[:_BOUND]):
+            return None
+    elif stutters(value[:64]) and len(set(value)) < 12:
         return None
     if value[0] in _PLACEHOLDERS_BEGIN and _PLACEHOLDER.fullmatch(value):
         return None
-    if verdict == "any" and stutters(value[:64]) and len(set(value)) < 12:
-        return None
-    return start, start + len(value), kind
+    return place
 
 
 def _closed(text: str, start: int) -> int:

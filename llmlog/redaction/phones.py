@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from llmlog.redaction.numbers import digits_of
 from llmlog.redaction.places import Span, is_part, near
 
-__all__ = ["HINT", "WORD", "has_extension", "phone_in"]
+__all__ = ["HINT", "WORD", "is_phone", "phone_in"]
 
 _NO_PHONE = re.compile(  # dates and times of day, as far as they reach into a run of digits
     r"""(?<![0-9])(?:
@@ -62,42 +61,45 @@ _EXTENSION = re.compile(r"(?:[ ,]{0,2}(?:x|ext\.?|extension|#)[ ]?[0-9]{1,6}(?![
 _EXTENDED = frozenset(" xXeE#")
 
 
-def phone_in(text: str, start: int, run: str, digits: str) -> Iterator[Span]:
+def phone_in(text: str, start: int, run: str, digits: str) -> list[Span]:
     """Phone numbers: with +, a leading 0, a code in brackets, as in America; others beside a telling word."""
     if len(digits) < 6:
-        return
+        return []
     whole = shape = run.rstrip(" .-(/")
     end = start + len(shape)
     after = text[end : end + 2]
     if _DATE.fullmatch(shape):
-        return
+        return []
     if (
         _WHOLE.fullmatch(shape)
         and not _DECIMAL.fullmatch(shape)
         and not is_part(text, start, end)
         and not (after[:1] == ":" or (text[start - 1 : start] == ":" and text[start - 2 : start - 1].isdigit()))
     ):
-        yield start, _with_extension(text, end)
-        return
+        return [(start, _with_extension(text, end))]
     if after[:1] == ":" and after[1:].isdigit():
         shape = re.sub("[0-9]{1,2}$", "", shape)  # the hour of a time
     if start > 1 and text[start - 1] == ":" and text[start - 2].isdigit():
         shape = re.sub(r"^[0-9]{2}(?:[.,][0-9]+)?", _blanked, shape)
     shape = _NO_PHONE.sub(_blanked, shape)
     total = len(digits) if shape == whole else len(digits_of(shape.replace("#", "")))
+    made: list[Span] = []
     for begin, end in _phones(shape, total, text, start):
         last = _with_extension(text, end)
         if not is_part(text, begin, last):
-            yield begin, last
+            made.append((begin, last))
+    return made
 
 
 def _blanked(found: re.Match[str]) -> str:
     return "#" * (found.end() - found.start())
 
 
-def has_extension(text: str, end: int) -> bool:
-    """Whether an extension may follow a number."""
-    return text[end + 1 : end + 2] in _EXTENDED and _EXTENSION.match(text, end) is not None
+def is_phone(text: str, start: int, end: int) -> bool:
+    """Whether a number that stands alone in a phone number's form is one, and ends there: no extension follows."""
+    if text[end + 1 : end + 2] in _EXTENDED and _EXTENSION.match(text, end):
+        return False
+    return text[start] != "+" or 9 <= len(digits_of(text[start:end])) <= 15  # the other forms have ten digits, or 11
 
 
 def _with_extension(text: str, end: int) -> int:
@@ -107,10 +109,10 @@ def _with_extension(text: str, end: int) -> int:
     return found.end() if found else end
 
 
-def _phones(shape: str, total: int, text: str, offset: int) -> Iterator[Span]:
-    certain = 0
+def _phones(shape: str, total: int, text: str, offset: int) -> list[Span]:
+    made: list[Span] = []
     if total < 6:
-        return
+        return made
     for found in _PHONE.finditer(shape) if total > 8 or "+" in shape or "(" in shape else ():
         digits = len(digits_of(found[0]))
         if found["plus"]:
@@ -124,10 +126,9 @@ def _phones(shape: str, total: int, text: str, offset: int) -> Iterator[Span]:
         else:
             good = True
         if good:
-            certain += 1
-            yield offset + found.start(), offset + found.end()
-    if certain or total > 40:  # a column of figures is no list of phone numbers
-        return
+            made.append((offset + found.start(), offset + found.end()))
+    if made or total > 40:  # a column of figures is no list of phone numbers
+        return made
     for found in _LIKELY.finditer(shape):
         digits = len(digits_of(found[0]))
         start, end = offset + found.start(), offset + found.end()
@@ -139,4 +140,5 @@ def _phones(shape: str, total: int, text: str, offset: int) -> Iterator[Span]:
         if (
             near(WORD, _STEMS, text, start, end, 40) or (not bare and near(HINT, _HINT_STEMS, text, start, end, 28))
         ) and not is_part(text, start, end):
-            yield start, end
+            made.append((start, end))
+    return made

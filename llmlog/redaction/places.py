@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 
 __all__ = [
-    "UNSEEN",
-    "Detector", "Place", "Span", "folded", "is_part", "matches", "merged", "near", "outline", "outlines",
+    "UNSEEN", "Detector", "OwnDetector", "Place", "Span", "folded", "is_part", "matches", "merged", "near", "outline",
+    "outlines",
 ]  # fmt: skip
 
 Span = tuple[int, int]
 Place = tuple[int, int, str]
 """Where something begins and ends, and of what kind it is."""
-Detector = Callable[[str], Iterable[Span]]
+Detector = Callable[[str], Iterable[Place]]
+OwnDetector = Callable[[str], Iterable[Span | Place]]
+"""A user's detector: where it names no kind, what it finds is of the kind of its own name."""
 
 _PIECE_BEFORE = re.compile(r"[0-9A-Fa-f]{4}-\Z|[A-Za-z0-9_]\Z")
 _PIECE_AFTER = re.compile(r"\w|-[0-9A-Fa-f]{4}")
@@ -75,7 +77,7 @@ def folded(text: str) -> str:
     return text if text.isascii() or _foreign().isdisjoint(text) else text.translate(_table())
 
 
-def outlines(**classes: str) -> bytes:
+def outlines(classes: Mapping[str, str]) -> bytes:
     """A table for `outline`: each sign of a class becomes the letter that names it, any other stays."""
     return bytes.maketrans(
         "".join(classes.values()).encode(), "".join(name * len(signs) for name, signs in classes.items()).encode()
@@ -95,19 +97,27 @@ def matches(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
 def merged(places: list[Place], ranks: Mapping[str, int]) -> list[Place]:
     """Places in order, those that overlap made one, of the longest one's kind, among equals of the first."""
     places.sort()
+    reached = -1
+    for start, end, _ in places:
+        if start < reached:
+            return _joined(places, ranks)
+        reached = end
+    return places  # as nearly always: nothing was found twice
+
+
+def _joined(places: list[Place], ranks: Mapping[str, int]) -> list[Place]:
     made: list[Place] = []
     reached = longest = -1
     for place in places:
         start, end, kind = place
+        size = end - start
         if start >= reached:
             made.append(place)
-            reached, longest = end, end - start
+            reached, longest = end, size
             continue
         first, _, last_kind = made[-1]
-        size = end - start
         if size > longest or (size == longest and ranks.get(kind, 99) < ranks.get(last_kind, 99)):
             last_kind, longest = kind, size
-        if end > reached:
-            reached = end
+        reached = max(reached, end)
         made[-1] = first, reached, last_kind
     return made

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from llmlog.redaction.names import squeezed
 from llmlog.redaction.pairs import STEMS, judge, opaque, pairs, stutters
-from llmlog.redaction.places import Span
+from llmlog.redaction.places import Place
 
 __all__ = ["JSON", "SHAPES", "api_key", "framed", "of_shape", "shapes_in"]
 
@@ -203,13 +203,12 @@ _CURL = re.compile(r" (?:-u|--user)[ =]?[\"']?([\w.@\-]{1,64}+:[^\s\"']{3,64}+)"
 _PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 
 
-def api_key(text: str) -> Iterator[Span]:
+def api_key(text: str) -> list[Place]:
     """Keys and tokens by their issuers' shapes, private keys, `Bearer`, `Basic`, values of telling names."""
+    made = framed(text)
     for number in shapes_in(text):
-        yield from of_shape(number, text)
-    yield from framed(text)
-    for start, end, _ in pairs(text, STEMS, lambda name: (judge(squeezed(name)), "api_key")):
-        yield start, end
+        made += of_shape(number, text)
+    return made + pairs(text, STEMS, lambda name: (judge(squeezed(name)), "api_key"))
 
 
 def shapes_in(text: str) -> Iterator[int]:
@@ -228,41 +227,51 @@ def shapes_in(text: str) -> Iterator[int]:
                 yield number
 
 
-def of_shape(number: int, text: str) -> Iterator[Span]:
+def of_shape(number: int, text: str) -> list[Place]:
     """What has the shape of this number in `SHAPES`."""
     literal, shape = SHAPES[number]
     pattern = _COMPILED.get(number)
     if pattern is None:  # a process meets few issuers
         pattern = _COMPILED[number] = re.compile(shape, re.ASCII)
     if number in _INFIX:
-        for found in pattern.finditer(text):
-            if literal in _ANYTHING or _varied(found[0], literal):
-                yield found.span(pattern.groups)
-        return
+        return [
+            (*found.span(pattern.groups), "api_key")
+            for found in pattern.finditer(text)
+            if literal in _ANYTHING or _varied(found[0], literal)
+        ]
+    made: list[Place] = []
     at = text.find(literal)
     while at >= 0:  # the literal stands first: it is tried only where it does
-        found_there = pattern.match(text, at)
-        if found_there and _varied(found_there[0], literal):
-            yield found_there.span()
-        at = text.find(literal, found_there.end() if found_there else at + len(literal))
+        token = pattern.match(text, at)
+        if token:
+            begin, end = token.span()
+            if _varied(text[begin:end], literal):
+                made.append((begin, end, "api_key"))
+        else:
+            end = at + len(literal)
+        at = text.find(literal, end)
+    return made
 
 
-def framed(text: str) -> Iterator[Span]:
+def framed(text: str) -> list[Place]:
     """What stands behind `Bearer`, `Basic` or `curl -u`, and private keys."""
+    made: list[Place] = []
     for sign in _SIGNS:
         if sign in text:
-            for found in _SIGNED.finditer(text):
-                if opaque(found[2]) if len(found[1]) == 6 else _is_basic(found[2]):
-                    yield found.span(2)
+            made += [
+                (*found.span(2), "api_key")
+                for found in _SIGNED.finditer(text)
+                if (opaque(found[2]) if len(found[1]) == 6 else _is_basic(found[2]))
+            ]
             break
     if "curl " in text and " -" in text:
-        for found in _CURL.finditer(text):
-            yield found.span(1)
+        made += [(*found.span(1), "api_key") for found in _CURL.finditer(text)]
     if "-----BEGIN " in text:
-        yield from _private_keys(text)
+        made += _private_keys(text)
+    return made
 
 
-def _private_keys(text: str) -> Iterator[Span]:
+def _private_keys(text: str) -> Iterator[Place]:
     reached, closed = 0, True
     for begin in _PEM.finditer(text):
         if begin.start() < reached:
@@ -270,12 +279,12 @@ def _private_keys(text: str) -> Iterator[Span]:
         end = text.find("-----END ", begin.end()) if closed else -1
         if end < 0:
             closed = False  # cut off: everything from here is key
-            yield begin.start(), len(text)
+            yield begin.start(), len(text), "api_key"
             return
         reached = text.find("-----", end + 9, end + 80)
         reached = reached + 5 if reached > 0 else end + 9
         if end - begin.end() >= 24:
-            yield begin.start(), reached
+            yield begin.start(), reached, "api_key"
 
 
 def _varied(token: str, literal: str) -> bool:
@@ -285,19 +294,20 @@ def _varied(token: str, literal: str) -> bool:
     tail = token.partition(literal)[2]
     if len(tail) < 8:
         tail = token
-    signs = len(set(tail))
-    if signs < 9 and (signs < 6 or _STRETCH.search(tail)):
-        return False
+    if len(set(tail[:16])) < 9:  # the first signs tell of most
+        signs = len(set(tail))
+        if signs < 9 and (signs < 6 or _STRETCH.search(tail)):
+            return False
     if "EXAMPLE" in token or stutters(token):
         return False
-    if _THREE_DIGITS.match(token) is not None or (len(token) >= 32 and literal in _LETTERS_TOO):
+    digits = len(token) - len(token.encode().translate(None, b"0123456789"))
+    if digits >= 3 or (len(token) >= 32 and literal in _LETTERS_TOO):
         return True
     return len(_CHANGES.findall(tail)) >= 8  # twenty signs drawn at random may hold few digits
 
 
 _STRETCH = re.compile(r"(.)\1{7}")
 _AWS = frozenset({"AKIA", "ASIA", "ABIA", "ACCA"})
-_THREE_DIGITS = re.compile("(?:[^0-9]*+[0-9]){3}")
 _CHANGES = re.compile("[a-z](?=[A-Z0-9])|[A-Z](?=[a-z0-9])|[0-9](?=[A-Za-z])")
 _LETTERS_TOO = frozenset({"hf_", "api_org_", "AQVN", "ABSK", "hooks.slack.com", "AGE-SECRET-KEY-1"})
 

@@ -7,13 +7,16 @@ from collections.abc import Callable, Collection
 from llmlog.redaction.secrets import SHAPES
 
 __all__ = [
-    "ALL", "BIRTH", "BY_SHAPE", "COLON", "DIGITS", "ESCAPED", "IBAN", "ID_WORD", "MAC", "MAIL", "NUMBERS", "PAIR",
-    "SHAPE", "WORD", "Gate",
+    "BIRTH", "BY_SHAPE", "BY_STEM", "COLON", "DIGITS", "DOTTED_MAC", "ESCAPED", "IBAN", "IBAN_WORD", "ID_WORD", "MAC",
+    "MAIL", "NUMBERS", "SHAPE", "SMALL_IBAN", "USER", "WORD", "Gate",
 ]  # fmt: skip
 
 Gate = Callable[[str], Collection[int]]
 """From a text to the signs that are in it."""
 
-MAIL, NUMBERS, DIGITS, WORD, COLON, MAC, IBAN, SHAPE, PAIR, BIRTH, ID_WORD, ESCAPED = range(12)
-BY_SHAPE = 12  # from here on: each of `SHAPES`
-ALL = range(BY_SHAPE + len(SHAPES))
+(
+    MAIL, USER, NUMBERS, DIGITS, WORD, COLON, MAC, DOTTED_MAC, IBAN, SMALL_IBAN, IBAN_WORD, SHAPE, BIRTH, ID_WORD,
+    ESCAPED,
+) = range(15)  # fmt: skip
+BY_SHAPE = 15  # from here on: each of `SHAPES`
+BY_STEM = BY_SHAPE + len(SHAPES)  # from here on: each of the stems of names whose values go

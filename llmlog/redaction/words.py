@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 
-from llmlog.redaction import births, escapes, ids
+from llmlog.redaction import births, escapes, ids, signs
 from llmlog.redaction.places import UNSEEN
 from llmlog.redaction.secrets import JSON, shapes_in
-from llmlog.redaction.signs import BIRTH, BY_SHAPE, COLON, ESCAPED, IBAN, ID_WORD, MAC, MAIL, NUMBERS, PAIR, SHAPE, Gate
+from llmlog.redaction.signs import Gate
 
 __all__ = ["by_words"]
 
@@ -42,15 +42,19 @@ def by_words(stems: Iterable[str]) -> Gate:
     always = learn(b"")  # of names without a letter no word tells
 
     def seen(text: str) -> Collection[int]:
-        made = {NUMBERS, MAC, IBAN}  # as soon looked for as anything that would tell of them
+        made = {signs.NUMBERS, signs.MAC, signs.IBAN, signs.SMALL_IBAN}  # no word tells of them
+        if text.count(".") > 1:
+            made.add(signs.DOTTED_MAC)
         if "@" in text or "%40" in text:
-            made.add(MAIL)
+            made.add(signs.MAIL)
+            if "://" in text:
+                made.add(signs.USER)
         if (
             "\\" in text or "%" in text or "&" in text or "\x1b" in text or "\0" in text or UNSEEN in text
         ) and _ESCAPED(text):
-            made.add(ESCAPED)
+            made.add(signs.ESCAPED)
         if "::" in text or text.count(":") > 5:
-            made.add(COLON)
+            made.add(signs.COLON)
         lower = text.lower()
         long = [b""]
         for word in set(lower.encode("utf-8", "replace").translate(_NO_LETTERS).split()):
@@ -67,9 +71,9 @@ def by_words(stems: Iterable[str]) -> Gate:
             if phrase in lower:
                 made.add(sign)
         for number in shapes_in(text):
-            made.add(BY_SHAPE + number)
+            made.add(signs.BY_SHAPE + number)
             if number == JSON:
-                made.add(ESCAPED)
+                made.add(signs.ESCAPED)
         return made
 
     return seen
@@ -80,17 +84,18 @@ Fits = Callable[[str, str], bool]
 
 def _telling(stems: Iterable[str]) -> Iterator[tuple[int, str, Fits, str]]:
     """What a word, in small letters, tells of: the sign, a piece of the word, how it fits, what the text must hold."""
-    for stem in stems:
-        yield PAIR, _piece(stem), _inside, stem
+    for number, stem in enumerate(stems):
+        yield signs.BY_STEM + number, _piece(stem), _inside, stem
+    yield signs.IBAN_WORD, "iban", _inside, "iban"
     for sign in ("bearer", "basic", "begin", "curl"):
-        yield SHAPE, sign, _inside, sign
+        yield signs.SHAPE, sign, _inside, sign
     for stem in births.STEMS:
         piece = _piece(stem)
-        yield BIRTH, piece, _inside if len(piece) > 2 or not piece.isascii() else _whole, stem
+        yield signs.BIRTH, piece, _inside if len(piece) > 2 or not piece.isascii() else _whole, stem
     for word in ids.WORDS:
         piece = _LETTERS.findall(word)[0]
         alone = piece != word or len(word) <= ids.BOUNDED
-        yield ID_WORD, piece, _alone if alone else _ahead, word
+        yield signs.ID_WORD, piece, _alone if alone else _ahead, word
 
 
 def _piece(stem: str) -> str:

@@ -18,7 +18,7 @@ PEM = "-----BEGIN RSA PRIVATE KEY-----\n" + f"{RANDOM}\n" * 3 + "-----END RSA PR
 
 
 def found(detector: Callable[[str], Iterator[tuple[int, int]]], text: str) -> list[str]:
-    return [text[start:end] for start, end in sorted(set(detector(text)))]
+    return [text[start:end] for start, end, _ in sorted(set(detector(text)))]
 
 
 @pytest.mark.parametrize(
