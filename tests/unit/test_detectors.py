@@ -85,7 +85,7 @@ ESCAPED = [
     (r"b'\x80\x04536-90-4399\x94'", r"b'\x80\x04<SSN>\x94'"),
     ("From=%2B493012345678&To=%28415%29%20555-0132", "From=<PHONE>&To=<PHONE>"),
     ("cc=4111%201111%201111%201111;", "cc=<CARD>;"),
-    ("data: eyJlbWFpbCI6ICJhbm5AZXhhbXBsZS5vcmcifQ==, ok", "data: <EMAIL>==, ok"),
+    ("data: eyJlbWFpbCI6ICJhbm5AZXhhbXBsZS5vcmcifQ==, ok", "data: <EMAIL>, ok"),
     ("GET /cb?code=4%2F0AX4XfWh8zQ7Wz3Kp9Xb2Vn8Rt5Ym1&state=x", "GET /cb?code=<API_KEY>&state=x"),
     ("state=password%3Dhunter2%26a%3D1", "state=password%3D<REDACTED>%26a%3D1"),
     ("&quot;password&quot;:&quot;hunter2&quot;,", "&quot;password&quot;:&quot;<REDACTED>&quot;,"),
