@@ -86,7 +86,9 @@ class Finder:
             if depth and (seen := unescaped(text)):
                 said, written = seen
                 found += [(*written(start, end), kind) for start, end, kind in self._detected(said, depth - 1)]
-            text = blanked(text)
+            bare = blanked(text)
+            if bare is not text:
+                text, signs = bare, self._gate(bare) if self._gate else ALL
         if self._always:
             for kind, find in self._always:
                 for start, end in find(text):

@@ -91,6 +91,7 @@ ESCAPED = [
     ("&quot;password&quot;:&quot;hunter2&quot;,", "&quot;password&quot;:&quot;<REDACTED>&quot;,"),
     ("\x1b[36;1m203.0.113.9\x1b[0m \x1b[35m4111111111111111\x1b[0m", "\x1b[36;1m<IP>\x1b[0m \x1b[35m<CARD>\x1b[0m"),
     ("\x1b[36mpassword\x1b[0m=\x1b[35mhunter2\x1b[0m", "\x1b[36mpassword\x1b[0m=\x1b[35m<REDACTED>\x1b[0m"),
+    ("\x1b[31m4111111111111111\u200bvalue", "\x1b[31m<CARD>\u200bvalue"),
     ("\x1b[31mann@example.org\x1b[0m", "\x1b[31m<EMAIL>\x1b[0m"),
     (r"\u001b[33m203.0.113.9\u001b[0m", r"\u001b[33m<IP>\u001b[0m"),
 ]
