@@ -25,10 +25,10 @@ PATTERN = (
     r"|\\\\{0,15}(?:u00[0-7][0-9A-Fa-f]|x[0-7][0-9A-Fa-f]|[nrtfv])"
     r"|%(?:25){0,16}[0-7][0-9A-Fa-f]"
     r"|&(?:amp;){0,16}(?:#[0-9]{1,3}|#[xX][0-9A-Fa-f]{1,2}|quot|apos|amp|lt|gt|nbsp|commat|equals|colon|plus|period);"
-    r"|eyJ[A-Za-z0-9+/_\-]{20,}"  # an object of JSON, in base64
+    r"|eyJ[A-Za-z0-9+/_\-]{20,}={0,2}"  # an object of JSON, in base64
 )
 """What a text that says something else than it shows has in it."""
-_ESCAPE = re.compile(PATTERN)
+_ESCAPE = re.compile(PATTERN.replace("|eyJ", "|eyJ(?<![A-Za-z0-9+/_\\-]eyJ)"))  # not amid other base64
 _COLOUR = re.compile(rf"\x1b{_SET}")
 _LETTERS = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v"}
 
@@ -77,7 +77,7 @@ def _said(escape: str) -> str:
     if sign == "%":
         return chr(int(escape[-2:], 16))
     if sign == "e":
-        code = escape.replace("-", "+").replace("_", "/")
+        code = escape.rstrip("=").replace("-", "+").replace("_", "/")
         code = code[:-1] if len(code) % 4 == 1 else code
         return binascii.a2b_base64(code + "=" * (-len(code) % 4)).decode("utf-8", "replace")
     if sign == "&":

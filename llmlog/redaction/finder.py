@@ -12,7 +12,7 @@ from llmlog.redaction.names import Names, squeezed, stems_of
 from llmlog.redaction.numbers import FREE_RUN, RUN, digits_of
 from llmlog.redaction.pairs import STEMS, Verdict, is_reference, judge, pairs
 from llmlog.redaction.places import OwnDetector, Place, folded, merged
-from llmlog.redaction.plans import Plans
+from llmlog.redaction.plans import Plan, Plans
 from llmlog.redaction.signs import Gate
 
 __all__ = ["Finder"]
@@ -69,13 +69,14 @@ class Finder:
 
     def _detected(self, text: str, depth: int = _READINGS) -> list[Place]:
         found: list[Place] = []
-        signs = tuple(self._gate(text)) if self._gate else self._plans.everything
-        steps, stems, numbers, escaped = self._plans[signs]
+        steps, stems, numbers, escaped = self._plan(text)
         if escaped:
             if depth and (seen := unescaped(text)):
                 said, written = seen
                 found += [(*written(start, end), kind) for start, end, kind in self._detected(said, depth - 1)]
-            text = blanked(text)
+            bare = blanked(text)
+            if bare is not text:
+                text, (steps, stems, numbers, _) = bare, self._plan(bare)
         for find in steps:
             found += find(text)
         if stems:
@@ -83,6 +84,9 @@ class Finder:
         if numbers:
             self._find_in_runs(text, found)
         return found
+
+    def _plan(self, text: str) -> Plan:
+        return self._plans[tuple(self._gate(text)) if self._gate else self._plans.everything]
 
     def _find_in_runs(self, text: str, found: list[Place]) -> None:
         """Adds what is made of digits. Pieces of what was found, of an IBAN, of a key, are no numbers of their own."""
