@@ -13,6 +13,7 @@ import logging
 import pathlib
 import random
 import re
+import time
 import timeit
 import uuid
 import warnings
@@ -117,11 +118,23 @@ def speed(theirs: Find | None) -> None:
             f"{slow:.0f}" if slow else "-",
             f"{slow / ours:.0f} x" if slow else "-",
         )
+    row("a line that was never seen, of ids and times", *(f"{fresh(it):.2f}" for it in (Redactor(), alone)))
     long = CLEAN * 1000
     row(
         f"{len(long)} characters, clean, each {len(CLEAN)}",
         *(f"{microseconds(lambda it=it: it.text(long)) / 1000:.2f}" for it in (redactor, alone)),  # type: ignore[misc]
     )
+
+
+def fresh(redactor: Redactor, count: int = 6000) -> float:
+    """Microseconds for a line with new ids in it, as nearly all lines are; the first half only warms up."""
+    lines = [line for line, _ in ids_in_logs(count)]
+    for line in lines[: count // 2]:
+        redactor.text(line)
+    started = time.perf_counter()
+    for line in lines[count // 2 :]:
+        redactor.text(line)
+    return (time.perf_counter() - started) / (count - count // 2) * 1e6
 
 
 def records() -> None:

@@ -15,10 +15,11 @@ from collections.abc import Callable
 from functools import partial
 
 from llmlog.redaction import signs
+from llmlog.redaction.accounts import iban, small_iban
 from llmlog.redaction.addresses import dotted_mac, email, ipv4_in, ipv6, is_machine, mac, userinfo
 from llmlog.redaction.births import birth_date
 from llmlog.redaction.ids import national_id
-from llmlog.redaction.numbers import FREE_RUN, card_in, digits_of, iban, is_card, small_iban, ssn_in
+from llmlog.redaction.numbers import FREE_RUN, card_in, digits_of, is_card, ssn_in
 from llmlog.redaction.phones import is_phone, phone_in
 from llmlog.redaction.places import Detector, Place, Span, folded
 from llmlog.redaction.secrets import api_key, framed

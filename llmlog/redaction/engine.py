@@ -17,11 +17,10 @@ from llmlog.faults import fault
 from llmlog.plain import plain, text_of
 from llmlog.redaction import options
 from llmlog.redaction.names import KEYS, Names, named_inside, options_in
-from llmlog.redaction.ways import DROPPED, Way, chosen, mask, pseudonyms, signing_keys, way
+from llmlog.redaction.ways import DROPPED, Way, Words, chosen, mask, pseudonyms, replaced, signing_keys, way
 
 if TYPE_CHECKING:
     from llmlog.redaction.finder import Finder
-    from llmlog.redaction.places import Place
 
 __all__ = ["KEYS", "REDACTED", "WITHHELD", "Redactor"]
 
@@ -91,7 +90,7 @@ class Redactor:
 
     def _set_up(self, finder: Finder, names: Names) -> None:
         self._finder, self._tell = finder, names.tell
-        self._words = _Words()
+        self._words = Words()
         self._ways: dict[str, Way] = {}
         self._hash_keys: dict[str, bytes] = {}
         self._clean_names: dict[str, str] = {}
@@ -102,7 +101,7 @@ class Redactor:
         try:
             text = text if type(text) is str else text_of(text)
             places = self._finder.find(text)
-            return self._replaced(text, places, 0) if places else text
+            return replaced(text, 0, places, self._words, self._ways) if places else text
         except Exception as error:
             return _withheld(error)
 
@@ -279,45 +278,7 @@ class Redactor:
         places = self._finder.find(probe)
         if not places or places[-1][1] <= len(hint):
             return text
-        return self._replaced(probe, places, len(hint))
-
-    def _replaced(self, probe: str, places: list[Place], skip: int) -> str:
-        """What follows the first `skip` characters, with what stands in the places replaced, each in its way."""
-        pieces: list[str] = []
-        words, ways = self._words, self._ways
-        at = skip
-        if not skip and not ways:  # as nearly always
-            for start, end, kind in places:
-                pieces.append(probe[at:start])
-                pieces.append(words[kind])
-                at = end
-            pieces.append(probe[at:])
-            return "".join(pieces)
-        for start, end, kind in places:
-            if end <= skip:
-                continue
-            if start < skip:
-                start = skip
-            if start > at:
-                pieces.append(probe[at:start])
-            at = end
-            if kind not in ways:
-                pieces.append(words[kind])
-            elif word := ways[kind](probe[start:end]):
-                pieces.append(word)
-            elif probe[end : end + 1] == " " and (not pieces or pieces[-1][-1] == " "):
-                at += 1  # one blank is enough where a word is gone
-            elif end == len(probe) and pieces and pieces[-1][-1] == " ":
-                pieces[-1] = pieces[-1][:-1]
-        pieces.append(probe[at:])
-        return "".join(pieces)
-
-
-class _Words(dict[str, str]):
-    """The word for each kind; a function of the user's own may name further ones."""
-
-    def __missing__(self, kind: str) -> str:
-        return mask(kind)
+        return replaced(probe, len(hint), places, self._words, self._ways)
 
 
 def _make_sure_of_room(frames: int) -> None:

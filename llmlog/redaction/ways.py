@@ -8,14 +8,20 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.redaction.escapes import unescaped
 from llmlog.redaction.options import resolved
 from llmlog.redaction.places import folded
 
-__all__ = ["DROPPED", "KEYS_VARIABLE", "WAYS", "Way", "chosen", "mask", "pseudonyms", "signing_keys", "way"]
+if TYPE_CHECKING:
+    from llmlog.redaction.places import Place
+
+__all__ = [
+    "DROPPED", "KEYS_VARIABLE", "WAYS", "Way", "Words", "chosen", "mask", "pseudonyms", "replaced", "signing_keys",
+    "way",
+]  # fmt: skip
 
 Way = Callable[[str], str]
 WAYS = ("mask", "partial", "hash", "drop")
@@ -32,6 +38,43 @@ _LETTERS = "abcdefghijklmnop"  # a digest in figures might pass for the number o
 def mask(kind: str) -> str:
     """The word for a kind: `<EMAIL>`."""
     return "<REDACTED>" if kind == "key" else f"<{kind.upper()}>"
+
+
+class Words(dict[str, str]):
+    """The word for each kind; a detector of the user's own may name further ones."""
+
+    def __missing__(self, kind: str) -> str:
+        return mask(kind)
+
+
+def replaced(text: str, skip: int, places: Iterable[Place], words: Words, ways: Mapping[str, Way]) -> str:
+    """What follows the first `skip` characters of a text, with what stands in the places replaced, each in its way."""
+    pieces: list[str] = []
+    at = skip
+    if not skip and not ways:  # as nearly always
+        for start, end, kind in places:
+            pieces.append(text[at:start])
+            pieces.append(words[kind])
+            at = end
+        pieces.append(text[at:])
+        return "".join(pieces)
+    for start, end, kind in places:
+        if end <= skip:
+            continue
+        start = max(start, skip)
+        if start > at:
+            pieces.append(text[at:start])
+        at = end
+        if kind not in ways:
+            pieces.append(words[kind])
+        elif word := ways[kind](text[start:end]):
+            pieces.append(word)
+        elif text[end : end + 1] == " " and (not pieces or pieces[-1][-1] == " "):
+            at += 1  # one blank is enough where a word is gone
+        elif end == len(text) and pieces and pieces[-1][-1] == " ":
+            pieces[-1] = pieces[-1][:-1]
+    pieces.append(text[at:])
+    return "".join(pieces)
 
 
 def way(kind: str, how: str | Way, keys: Mapping[str, bytes]) -> Way | None:

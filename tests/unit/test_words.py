@@ -2,11 +2,11 @@
 
 import pytest
 
-from llmlog.redaction.signs import BIRTH, BY_STEM, COLON, ID_WORD, MAIL, SHAPE
+from llmlog.redaction.signs import BIRTH, BY_STEM, COLON, DOTTED_MAC, IBAN_WORD, ID_WORD, MAIL, SHAPE, USER
 from llmlog.redaction.words import by_words
 
 TOKEN = BY_STEM
-OFTEN = {BIRTH, COLON, ID_WORD, MAIL, SHAPE, TOKEN}
+OFTEN = {BIRTH, COLON, DOTTED_MAC, IBAN_WORD, ID_WORD, MAIL, SHAPE, TOKEN, USER}
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,10 @@ OFTEN = {BIRTH, COLON, ID_WORD, MAIL, SHAPE, TOKEN}
         ("from 2001:db8::1", {COLON}),
         ("MY_API_TOKEN: x", {TOKEN}),
         ("authorization Bearer x", {SHAPE}),
-        ("D.O.B. 1980", {BIRTH}),
+        ("D.O.B. 1980", {BIRTH, DOTTED_MAC}),
+        ("at 001a.2b3c.4d5e", {DOTTED_MAC}),
+        ("my IBAN is", {IBAN_WORD}),
+        ("git://ann@example", {MAIL, USER}),
         ("née le 17 mai", {BIRTH}),
         ("his CPF is", {ID_WORD}),
         ("request_id=7", set()),
