@@ -71,10 +71,11 @@ _CL100K = replace(_O200K, encoding="cl100k_base")
 _REASONING = replace(_O200K, reply=2, call=13, response_tools=8)
 _CLAUDE = Family(factor=1.1, message=4, system=-5, tools=520, call=20, parallel_call=20, tools_as="json")
 
+_NEW_CLAUDE = r"claude-(opus-4-[7-9]|4-[7-9]-opus|[a-z]+-[5-9]|[5-9]-)"
 # The first pattern found in the name (lower case, without the path and the ft: before it) decides.
 _FAMILIES: tuple[tuple[str, Family], ...] = (
-    (r"claude-(opus-4-[7-9]|[a-z]+-[5-9])", replace(_CLAUDE, factor=1.4)),
-    (r"claude-(3|(sonnet|opus)-4-(2025|0))", replace(_CLAUDE, tools=350)),
+    (_NEW_CLAUDE, replace(_CLAUDE, factor=1.4)),
+    (r"claude-(3|(sonnet|opus)-4(-2025|-0|@|$))", replace(_CLAUDE, tools=350)),
     (r"claude", _CLAUDE),
     (r"gemini|gemma", Family(factor=1.05, message=0, reply=0, tools=0, tools_as="compact json", role=False)),
     (r"deepseek", Family(message=1, reply=2, role=False)),
@@ -104,7 +105,7 @@ _FAMILIES: tuple[tuple[str, Family], ...] = (
 
 # The same for images. Where documentation and recorded requests differ (the small GPT-5 models), the latter hold.
 _IMAGES: tuple[tuple[str, images.Tokens], ...] = (
-    (r"claude-(opus-4-[7-9]|[a-z]+-[5-9])", images.claude(2576, 4784)),
+    (_NEW_CLAUDE, images.claude(2576, 4784)),
     (r"claude", images.claude(1568, 1600)),
     (r"gemini-[3-9]", images.at_most(1120)),
     (r"gemini|gemma", images.gemini),
@@ -140,6 +141,8 @@ def family_of(model: str | None, deployments: Mapping[str, str] | None) -> Famil
 @lru_cache(maxsize=512)
 def _family(model: str) -> Family:
     name = model.strip().lower().rpartition("/")[2].removeprefix("openai.").removeprefix("ft:")
+    if "claude" in name:  # gateways write 4.8 for 4-8
+        name = name.replace(".", "-")
     family = _text_family(name)
     image = next((image for pattern, image in _IMAGES if re.search(pattern, name)), family.image)
     return replace(family, image=image)

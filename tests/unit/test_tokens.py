@@ -129,6 +129,23 @@ class TestText:
         older, newer = count_text(text, "claude-haiku-4-5"), count_text(text, "claude-opus-4-8")
         assert count_text(text, "gpt-4o") < older < newer
 
+    @pytest.mark.parametrize(
+        ("written", "plain"),
+        [
+            ("anthropic/claude-opus-4.8", "claude-opus-4-8"),
+            ("anthropic/claude-4.8-opus-20260601", "claude-opus-4-8"),
+            ("us.anthropic.claude-opus-4-8-v1:0", "claude-opus-4-8"),
+            ("anthropic/claude-5-sonnet-20260601", "claude-sonnet-5"),
+            ("anthropic/claude-sonnet-4.5", "claude-sonnet-4-5"),
+            ("anthropic/claude-4.6-sonnet-20260217", "claude-sonnet-4-6"),
+            ("anthropic/claude-3.5-haiku", "claude-3-5-haiku-20241022"),
+            ("anthropic/claude-sonnet-4", "claude-sonnet-4-20250514"),
+        ],
+    )
+    def test_of_claude_knows_the_names_that_gateways_have(self, written: str, plain: str) -> None:
+        """4.8 is 4-8, in front of the kind or behind it: all that is known of the model holds for it."""
+        assert encodings.family_of(written, {}) == encodings.family_of(plain, {})
+
     def test_of_a_reasoning_models_answer_has_a_few_tokens_more(self) -> None:
         """What the usage of an answer has beyond its text is added on demand, and is an estimate."""
         assert count_text("hi", "gpt-5-mini", answer=True) == count_text("hi", "gpt-5-mini") + 9
