@@ -139,7 +139,7 @@ def read_finish(answer: Answer, choice: int, reason: Any) -> None:
 
 
 def read_usage(raw: Any) -> Usage | None:
-    """`billed_units` is what is charged for; `tokens` stands in where it is missing, and the cached ones are a part of it.
+    """`billed_units` is what is charged for. `tokens` stands in for it; the cached ones are a part of that only.
 
     What Cohere puts around a prompt is in `tokens` only: mostly the larger part of a short one, at no cost.
     """
