@@ -69,6 +69,7 @@ def price(
         minute = int(time.time() // 60)
     elif isinstance(at, datetime):
         minute = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() // 60)
+        minute = max(_FIRST_MINUTE, min(minute, _LAST_MINUTE))
     else:
         raise UsageTypeError(f"at is a datetime or None, got {shown(at)}")
     if not model:
@@ -119,11 +120,22 @@ def tell_unpriced(record: Mapping[str, Any]) -> None:
     hint = "configure(prices=...) can give one"
     if "cost_usd" not in record:
         _told.add(model)
-        notice(f"no price: {model}", f"no price is known for model {model!r}{by}: its calls have no cost; {hint}")
+        if _has_price(record):
+            what = f"the usage of a call of model {model!r}{by} has parts that are more than their whole"
+            notice(f"no usage: {model}", f"{what}: such calls have no cost")
+        else:
+            notice(f"no price: {model}", f"no price is known for model {model!r}{by}: its calls have no cost; {hint}")
     elif record.get("cost_partial") and "total_tokens" in record:  # else it is a count that is missing, not a price
         _told.add(model)
         what = f"not all that a call of model {model!r}{by} used has a price in {record.get('cost_source')}"
         notice(f"part of a price: {model}", f"{what}: the cost of some calls is a lower bound; {hint}")
+
+
+def _has_price(record: Mapping[str, Any]) -> bool:
+    """Whether a call of this model would have a cost, had it another usage."""
+    names = models(record.get("model"), record.get("response_model"), settings.current().deployments)
+    by = provider if isinstance(provider := record.get("provider"), str) else None
+    return bool(names) and price(Usage(0, 0), names[0], also=names[1:], provider=by) is not None
 
 
 _MOST_TOLD = 100  # names of models may be anything: deployments of a tenant, fine-tunes
@@ -136,6 +148,10 @@ def warm() -> None:
 
 
 _TEXT_OR_NONE = {str, type(None)}
+_FIRST_MINUTE, _LAST_MINUTE = (
+    int(each.replace(tzinfo=UTC).timestamp() // 60) for each in (datetime.min, datetime(9999, 12, 31, 23, 59))
+)
+"""Of what a datetime can be in UTC; one with an offset may be beyond."""
 
 
 def _usage(given: Any) -> Usage:
@@ -176,6 +192,8 @@ def _rates(
     else:
         return None
     prices, source, partial = found
+    if not prices and entry is None:  # it is priced by what no usage has, such as hours of audio
+        return None
     if geo == "us" and own in (None, "anthropic") and _US_ONLY_FOR.search(name.lower()):
         prices = multiplied(prices, _US_ONLY)
     return Rates(prices, source, partial=partial) if entry is None else entry.rates(tier, over=(prices, source))
