@@ -49,6 +49,8 @@ class Family:
     name: int = 1
     system: int = 0
     """For a system message, more or less than for others."""
+    answered: int = 0
+    """For an earlier answer in words, more than for other messages."""
     tools: int = 8
     """Once, where tools are sent; OpenAI's models read them as TypeScript, in the first system message."""
     response_tools: int = 2
@@ -69,6 +71,7 @@ class Family:
 _O200K = Family(exact_text=True, exact_chat=True)
 _CL100K = replace(_O200K, encoding="cl100k_base")
 _REASONING = replace(_O200K, reply=2, call=13, response_tools=8)
+_GPT_5 = replace(_REASONING, tools=90, answered=2)
 _CLAUDE = Family(factor=1.1, message=4, system=-5, tools=520, call=20, parallel_call=20, tools_as="json")
 
 _NEW_CLAUDE = r"claude-(opus-4-[7-9]|4-[7-9]-opus|[a-z]+-[5-9]|[5-9]-)"
@@ -90,14 +93,14 @@ _FAMILIES: tuple[tuple[str, Family], ...] = (
         r"(.*(audio|realtime|transcribe|tts|image|chat-latest|deep-research|computer-use)|o1|gpt-oss|codex)",
         replace(_REASONING, exact_chat=False),
     ),
-    (r"^gpt-5\.", replace(_REASONING, tools=90, answer=3)),
-    (r"^gpt-5(?![a-z0-9])", replace(_REASONING, tools=90, answer=9)),
-    (r"^gpt-[6-9]", replace(_REASONING, exact_text=False, exact_chat=False, tools=90, answer=3)),
+    (r"^gpt-5\.", replace(_GPT_5, answer=3)),
+    (r"^gpt-5(?![a-z0-9])", replace(_GPT_5, answer=9)),
+    (r"^gpt-[6-9]", replace(_GPT_5, exact_text=False, exact_chat=False, answer=3)),
     (r"^o[34](?![a-z0-9])", replace(_REASONING, answer=13)),
     (r"^(gpt-4o|gpt-4\.[15]|chatgpt-4o)(?![a-z0-9])", _O200K),
     (r"^gpt-3\.?5-turbo-0301", replace(_CL100K, message=4, name=-1)),
     (r"^gpt-(4|3\.?5)(?![a-z0-9.])", _CL100K),
-    (r"^(text-embedding-(ada-002|3)|davinci-002|babbage-002)", replace(_CL100K, exact_chat=False)),
+    (r"^(text-embedding-(ada-002|3)|davinci-002|babbage-002)", replace(_CL100K, message=0, reply=0, role=False)),
     (r"^(text|code)-(davinci|curie|babbage|ada|cushman)|^(davinci|curie|babbage|ada|gpt-?2)$",
      Family(encoding="cl100k_base")),
 )  # fmt: skip
