@@ -78,11 +78,11 @@ _NEW_CLAUDE = r"claude-(opus-4-[7-9]|4-[7-9]-opus|[a-z]+-[5-9]|[5-9]-)"
 # The first pattern found in the name (lower case, without the path and the ft: before it) decides.
 _FAMILIES: tuple[tuple[str, Family], ...] = (
     (_NEW_CLAUDE, replace(_CLAUDE, factor=1.4)),
-    (r"claude-(3|(sonnet|opus)-4(-2025|-0|@|$))", replace(_CLAUDE, tools=350)),
+    (r"claude-(3|(sonnet|opus)-4(-2025|-0|@|$)|4-(sonnet|opus))", replace(_CLAUDE, tools=350)),
     (r"claude", _CLAUDE),
     (r"gemini|gemma", Family(factor=1.05, message=0, reply=0, tools=0, tools_as="compact json", role=False)),
     (r"deepseek", Family(message=1, reply=2, role=False)),
-    (r"mi[sx]tral|ministral|codestral|magistral|devstral", Family(factor=1.2)),
+    (r"mi[sx]tral|ministral|codestral|magistral|devstral|pixtral|voxtral", Family(factor=1.2)),
     (r"llama", Family(factor=1.03)),
     (r"nova-", Family(factor=1.05)),
     # The text of these is known; what is added to a chat is known less well.
@@ -90,7 +90,7 @@ _FAMILIES: tuple[tuple[str, Family], ...] = (
     (r"^o1-(mini|preview)", replace(_REASONING, exact_chat=False, message=7, answer=11)),
     (
         r"^(?=gpt-4o|gpt-4\.1|gpt-5|o1|o3|o4|chatgpt|gpt-oss|codex|computer-use)"
-        r"(.*(audio|realtime|transcribe|tts|image|chat-latest|deep-research|computer-use)|o1|gpt-oss|codex)",
+        r"(.*(audio|realtime|transcribe|tts|image|search|chat-latest|deep-research|computer-use)|o1|gpt-oss|codex)",
         replace(_REASONING, exact_chat=False),
     ),
     (r"^gpt-5\.", replace(_GPT_5, answer=3)),
@@ -141,9 +141,13 @@ def family_of(model: str | None, deployments: Mapping[str, str] | None) -> Famil
     return _family(known)
 
 
+_BEFORE = re.compile(r"^(?:(?:[a-z-]+\.)?openai\.|ft:)")
+"""What may stand before the name of one of OpenAI's models: Bedrock's region and maker, or that it was fine-tuned."""
+
+
 @lru_cache(maxsize=512)
 def _family(model: str) -> Family:
-    name = model.strip().lower().rpartition("/")[2].removeprefix("openai.").removeprefix("ft:")
+    name = _BEFORE.sub("", model.strip().lower().rpartition("/")[2])
     if "claude" in name:  # gateways write 4.8 for 4-8
         name = name.replace(".", "-")
     family = _text_family(name)

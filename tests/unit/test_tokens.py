@@ -140,10 +140,15 @@ class TestText:
             ("anthropic/claude-4.6-sonnet-20260217", "claude-sonnet-4-6"),
             ("anthropic/claude-3.5-haiku", "claude-3-5-haiku-20241022"),
             ("anthropic/claude-sonnet-4", "claude-sonnet-4-20250514"),
+            ("anthropic/claude-4-sonnet-20250522", "claude-sonnet-4-20250514"),
+            ("global.openai.gpt-5.6-luna", "gpt-5.6-luna"),
+            ("openai.gpt-oss-20b-1:0", "gpt-oss-20b"),
+            ("ft:gpt-4o-mini-2024-07-18:acme::a", "gpt-4o-mini"),
+            ("pixtral-large-latest", "mistral-large-latest"),
         ],
     )
-    def test_of_claude_knows_the_names_that_gateways_have(self, written: str, plain: str) -> None:
-        """4.8 is 4-8, in front of the kind or behind it: all that is known of the model holds for it."""
+    def test_knows_the_names_that_gateways_and_clouds_have(self, written: str, plain: str) -> None:
+        """4.8 is 4-8, in front of the kind or behind it; a region is no name: what is known of the model holds."""
         assert encodings.family_of(written, {}) == encodings.family_of(plain, {})
 
     def test_of_a_reasoning_models_answer_has_a_few_tokens_more(self) -> None:
