@@ -257,6 +257,10 @@ _TERMS = {"batch": {"processing": "batch"}, "fast": {"service_tier": "fast", "sp
 """What genai-prices calls a tier, where it is not a `service_tier`."""
 
 
+_RESOURCE = re.compile(r"(?:.*/)?models/", re.I)
+"""What stands before a model's name in Gemini's API, and in full in Vertex AI's."""
+
+
 def _references(model: str, provider: str | None) -> list[tuple[str, str | None]]:
     """The (model, provider) to look for, in turn: as given; then what a prefix of the model's name says."""
     found = [(model, provider)]
@@ -265,8 +269,8 @@ def _references(model: str, provider: str | None) -> list[tuple[str, str | None]
         said = vendor_of(head)
         if said and provider in (None, said):
             found.append((rest, said))
-        elif head == "models":  # as Gemini's API has it
-            found.append((rest, provider))
+        elif resource := _RESOURCE.match(model):
+            found.append((model[resource.end() :], provider))
     elif provider is None and model.lower().startswith(("ft:", "text-embedding-")):
         found.append((model, "openai"))
     return found

@@ -191,11 +191,14 @@ class TestCost:
             ("azure/gpt-4o", None, "gpt-4o", "azure"),
             ("gemini/gemini-2.5-flash", None, "gemini-2.5-flash", "google"),
             ("models/gemini-2.5-flash", "gcp.gemini", "gemini-2.5-flash", "google"),
+            ("projects/p/locations/l/publishers/google/models/gemini-2.5-flash", "gcp.vertex_ai", "gemini-2.5-flash",
+             "google"),
+            ("publishers/google/models/gemini-2.5-flash", None, "gemini-2.5-flash", "google"),
             ("gpt-4o-2024-08-06", "openai", "gpt-4o", "openai"),
             ("text-embedding-3-small", None, "text-embedding-3-small", "openai"),
             ("ft:gpt-3.5-turbo-0613:org::id", None, "ft:gpt-3.5-turbo-0613:org::id", "openai"),
         ],
-    )
+    )  # fmt: skip
     def test_reads_prefixes_and_dates(self, model: str, provider: str | None, plain: str, owner: str) -> None:
         """The names of gateways, snapshots and fine-tuned models."""
         expected = theirs(plain, owner, NOON, input_tokens=1000, output_tokens=100)
