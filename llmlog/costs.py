@@ -148,6 +148,7 @@ def warm() -> None:
 
 
 _TEXT_OR_NONE = {str, type(None)}
+_COUNTS = frozenset(Usage.__slots__)
 _FIRST_MINUTE, _LAST_MINUTE = (
     int(each.replace(tzinfo=UTC).timestamp() // 60) for each in (datetime.min, datetime(9999, 12, 31, 23, 59))
 )
@@ -157,8 +158,9 @@ _FIRST_MINUTE, _LAST_MINUTE = (
 def _usage(given: Any) -> Usage:
     if not isinstance(given, Mapping):
         raise UsageTypeError(f"usage is a Usage or a mapping with its names, got {shown(given)}")
-    if unknown := [name for name in given if name not in Usage.__slots__]:
-        raise UsageValueError(f"usage has no {shown(unknown[0])}; it has {', '.join(Usage.__slots__)}")
+    if not given.keys() <= _COUNTS:
+        unknown = next(name for name in given if name not in _COUNTS)
+        raise UsageValueError(f"usage has no {shown(unknown)}; it has {', '.join(Usage.__slots__)}")
     return Usage(**given)
 
 
