@@ -192,10 +192,8 @@ def _rates(
         if found := _by_genai_prices(name, own, tier if on_terms else None, minute):
             break
     else:
-        return None
+        return entry.rates(tier) if entry is not None and entry.has_prices(tier) else None
     prices, source, partial = found
-    if not prices and entry is None:  # it is priced by what no usage has, such as hours of audio
-        return None
     if geo == "us" and own in (None, "anthropic") and _US_ONLY_FOR.search(name.lower()):
         prices = multiplied(prices, _US_ONLY)
     return Rates(prices, source, partial=partial) if entry is None else entry.rates(tier, over=(prices, source))
@@ -239,10 +237,10 @@ def _by_genai_prices(
         if owner is not None and found.provider.id != owner:
             continue  # it takes any provider whose name has a known one in it
         given = {name: price for name, price in vars(found.model_price).items() if price is not None}
-        if not given:
-            return None
         prices = {bucket: _steps(given[key], 0) for key, bucket in _BUCKETS.items() if key in given}
         prices |= {fee: _steps(given[key], -3) for key, fee in _FEES.items() if key in given}
+        if not prices:  # or only what no usage has, such as hours of audio
+            return None
         updated = found.auto_update_timestamp
         source = f"genai-prices {__version__}" + (f" of {updated:%Y-%m-%d}" if updated else "")
         variants = [

@@ -18,6 +18,7 @@
     discount = 0.15                     # off all its prices; one below 0 is a surcharge
 
 A model that has token prices here has no others; what has only discounts and fees goes over genai-prices' prices.
+Fees of a model that nobody else has a price for are a lower bound.
 Of several that match, the one with the full name is taken, then one that names the provider, then the longest pattern,
 then, of overlapping dates, the one that began last, or ends first where they began together.
 """
@@ -103,6 +104,12 @@ class Entry:
     def stands_alone(self) -> bool:
         """Whether it has token prices of its own, and needs no others."""
         return any(bucket in self.terms.prices for bucket in BUCKETS)
+
+    def has_prices(self, tier: str | None) -> bool:
+        """Whether each call in a service tier has one, of its tokens or as its fee: not all calls search."""
+        terms = self.service_tiers.get(tier) if tier is not None else None
+        names = {*self.terms.prices, *(terms.prices if terms is not None else ())}
+        return bool(names - {"web_search"})
 
     def rates(self, tier: str | None, *, over: tuple[Prices, str] | None = None) -> Rates:
         """Its prices in a service tier. `over`: the prices, and their source, that it changes."""

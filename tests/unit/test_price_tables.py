@@ -13,7 +13,7 @@ import pytest
 
 import llmlog
 from llmlog import price_tables, settings
-from llmlog.costs import price
+from llmlog.costs import Price, price
 from llmlog.exceptions import UsageTypeError, UsageValueError
 from llmlog.price_tables import PriceTable, load
 from llmlog.usage import Usage
@@ -173,6 +173,18 @@ class TestTable:
         table = load({"models": {"gpt-4o": {"request": 0.001, "web_search": 0.01}}})
         usage = Usage(0, 0, web_searches=2)
         assert amount(table, "gpt-4o", usage, provider="openai") == Decimal("0.021")
+
+    def test_may_have_nothing_but_fees_for_a_model_of_ones_own(self) -> None:
+        """They are a lower bound; a discount off nothing is no price, and neither is one in another service tier."""
+        mine = {"request": 0.01, "service_tiers": {"batch": {"input": 1, "output": 1}}}
+        table = load({"name": "x", "version": "1", "models": {"mine": mine, "whisper-1": {"discount": 0.1}}})
+        assert price(USAGE, "mine", table=table) == Price(Decimal("0.01"), "x 1", partial=True)
+        assert price(USAGE, "mine", table=table, service_tier="batch") == Price(Decimal("2.01"), "x 1")
+        assert price(USAGE, "whisper-1", table=table, provider="openai") is None
+        assert price(USAGE, "mine", table=load({"models": {"mine": {"web_search": 0.01}}})) is None
+        only = load({"models": {"mine": {"service_tiers": {"batch": {"input": 1, "output": 1}}}}})
+        assert amount(only, "mine", service_tier="batch") == 2
+        assert amount(only, "mine") is None
 
     def test_may_be_a_surcharge(self) -> None:
         """A discount below 0."""
