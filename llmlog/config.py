@@ -94,9 +94,13 @@ def _budget(given: Any) -> float | None:
         return None
     if isinstance(given, bool) or not isinstance(given, (int, float, Decimal)):
         raise UsageTypeError(f"budget_usd is a number of US dollars or None, got {shown(given)}")
-    if not 0 <= given < float("inf"):
+    try:
+        budget = float(given)
+    except (OverflowError, ValueError):  # a signalling NaN of Decimal's
+        budget = float("nan")
+    if not 0 <= budget < float("inf"):
         raise UsageValueError(f"budget_usd is a number of US dollars from 0, got {shown(given)}")
-    return float(given)
+    return budget
 
 
 def _redactor(option: Any) -> redaction.Redactor:

@@ -69,6 +69,7 @@ def price(
         minute = int(time.time() // 60)
     elif isinstance(at, datetime):
         minute = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() // 60)
+        minute = max(_FIRST_MINUTE, min(minute, _LAST_MINUTE))
     else:
         raise UsageTypeError(f"at is a datetime or None, got {shown(at)}")
     if not model:
@@ -119,11 +120,22 @@ def tell_unpriced(record: Mapping[str, Any]) -> None:
     hint = "configure(prices=...) can give one"
     if "cost_usd" not in record:
         _told.add(model)
-        notice(f"no price: {model}", f"no price is known for model {model!r}{by}: its calls have no cost; {hint}")
+        if _has_price(record):
+            what = f"the usage of a call of model {model!r}{by} has parts that are more than their whole"
+            notice(f"no usage: {model}", f"{what}: such calls have no cost")
+        else:
+            notice(f"no price: {model}", f"no price is known for model {model!r}{by}: its calls have no cost; {hint}")
     elif record.get("cost_partial") and "total_tokens" in record:  # else it is a count that is missing, not a price
         _told.add(model)
         what = f"not all that a call of model {model!r}{by} used has a price in {record.get('cost_source')}"
         notice(f"part of a price: {model}", f"{what}: the cost of some calls is a lower bound; {hint}")
+
+
+def _has_price(record: Mapping[str, Any]) -> bool:
+    """Whether a call of this model would have a cost, had it another usage."""
+    names = models(record.get("model"), record.get("response_model"), settings.current().deployments)
+    by = provider if isinstance(provider := record.get("provider"), str) else None
+    return bool(names) and price(Usage(0, 0), names[0], also=names[1:], provider=by) is not None
 
 
 _MOST_TOLD = 100  # names of models may be anything: deployments of a tenant, fine-tunes
@@ -136,13 +148,19 @@ def warm() -> None:
 
 
 _TEXT_OR_NONE = {str, type(None)}
+_COUNTS = frozenset(Usage.__slots__)
+_FIRST_MINUTE, _LAST_MINUTE = (
+    int(each.replace(tzinfo=UTC).timestamp() // 60) for each in (datetime.min, datetime(9999, 12, 31, 23, 59))
+)
+"""Of what a datetime can be in UTC; one with an offset may be beyond."""
 
 
 def _usage(given: Any) -> Usage:
     if not isinstance(given, Mapping):
         raise UsageTypeError(f"usage is a Usage or a mapping with its names, got {shown(given)}")
-    if unknown := [name for name in given if name not in Usage.__slots__]:
-        raise UsageValueError(f"usage has no {shown(unknown[0])}; it has {', '.join(Usage.__slots__)}")
+    if not given.keys() <= _COUNTS:
+        unknown = next(name for name in given if name not in _COUNTS)
+        raise UsageValueError(f"usage has no {shown(unknown)}; it has {', '.join(Usage.__slots__)}")
     return Usage(**given)
 
 
@@ -174,7 +192,7 @@ def _rates(
         if found := _by_genai_prices(name, own, tier if on_terms else None, minute):
             break
     else:
-        return None
+        return entry.rates(tier) if entry is not None and entry.has_prices(tier) else None
     prices, source, partial = found
     if geo == "us" and own in (None, "anthropic") and _US_ONLY_FOR.search(name.lower()):
         prices = multiplied(prices, _US_ONLY)
@@ -219,10 +237,10 @@ def _by_genai_prices(
         if owner is not None and found.provider.id != owner:
             continue  # it takes any provider whose name has a known one in it
         given = {name: price for name, price in vars(found.model_price).items() if price is not None}
-        if not given:
-            return None
         prices = {bucket: _steps(given[key], 0) for key, bucket in _BUCKETS.items() if key in given}
         prices |= {fee: _steps(given[key], -3) for key, fee in _FEES.items() if key in given}
+        if not prices:  # or only what no usage has, such as hours of audio
+            return None
         updated = found.auto_update_timestamp
         source = f"genai-prices {__version__}" + (f" of {updated:%Y-%m-%d}" if updated else "")
         variants = [
@@ -239,6 +257,10 @@ _TERMS = {"batch": {"processing": "batch"}, "fast": {"service_tier": "fast", "sp
 """What genai-prices calls a tier, where it is not a `service_tier`."""
 
 
+_RESOURCE = re.compile(r"(?:.*/)?models/", re.I)
+"""What stands before a model's name in Gemini's API, and in full in Vertex AI's."""
+
+
 def _references(model: str, provider: str | None) -> list[tuple[str, str | None]]:
     """The (model, provider) to look for, in turn: as given; then what a prefix of the model's name says."""
     found = [(model, provider)]
@@ -247,8 +269,8 @@ def _references(model: str, provider: str | None) -> list[tuple[str, str | None]
         said = vendor_of(head)
         if said and provider in (None, said):
             found.append((rest, said))
-        elif head == "models":  # as Gemini's API has it
-            found.append((rest, provider))
+        elif resource := _RESOURCE.match(model):
+            found.append((model[resource.end() :], provider))
     elif provider is None and model.lower().startswith(("ft:", "text-embedding-")):
         found.append((model, "openai"))
     return found

@@ -49,6 +49,8 @@ class Family:
     name: int = 1
     system: int = 0
     """For a system message, more or less than for others."""
+    answered: int = 0
+    """For an earlier answer in words, more than for other messages."""
     tools: int = 8
     """Once, where tools are sent; OpenAI's models read them as TypeScript, in the first system message."""
     response_tools: int = 2
@@ -69,16 +71,18 @@ class Family:
 _O200K = Family(exact_text=True, exact_chat=True)
 _CL100K = replace(_O200K, encoding="cl100k_base")
 _REASONING = replace(_O200K, reply=2, call=13, response_tools=8)
+_GPT_5 = replace(_REASONING, tools=90, answered=2)
 _CLAUDE = Family(factor=1.1, message=4, system=-5, tools=520, call=20, parallel_call=20, tools_as="json")
 
+_NEW_CLAUDE = r"claude-(opus-4-[7-9]|4-[7-9]-opus|[a-z]+-[5-9]|[5-9]-)"
 # The first pattern found in the name (lower case, without the path and the ft: before it) decides.
 _FAMILIES: tuple[tuple[str, Family], ...] = (
-    (r"claude-(opus-4-[7-9]|[a-z]+-[5-9])", replace(_CLAUDE, factor=1.4)),
-    (r"claude-(3|(sonnet|opus)-4-(2025|0))", replace(_CLAUDE, tools=350)),
+    (_NEW_CLAUDE, replace(_CLAUDE, factor=1.4)),
+    (r"claude-(3|(sonnet|opus)-4(-2025|-0|@|$)|4-(sonnet|opus))", replace(_CLAUDE, tools=350)),
     (r"claude", _CLAUDE),
     (r"gemini|gemma", Family(factor=1.05, message=0, reply=0, tools=0, tools_as="compact json", role=False)),
     (r"deepseek", Family(message=1, reply=2, role=False)),
-    (r"mi[sx]tral|ministral|codestral|magistral|devstral", Family(factor=1.2)),
+    (r"mi[sx]tral|ministral|codestral|magistral|devstral|pixtral|voxtral", Family(factor=1.2)),
     (r"llama", Family(factor=1.03)),
     (r"nova-", Family(factor=1.05)),
     # The text of these is known; what is added to a chat is known less well.
@@ -86,17 +90,17 @@ _FAMILIES: tuple[tuple[str, Family], ...] = (
     (r"^o1-(mini|preview)", replace(_REASONING, exact_chat=False, message=7, answer=11)),
     (
         r"^(?=gpt-4o|gpt-4\.1|gpt-5|o1|o3|o4|chatgpt|gpt-oss|codex|computer-use)"
-        r"(.*(audio|realtime|transcribe|tts|image|chat-latest|deep-research|computer-use)|o1|gpt-oss|codex)",
+        r"(.*(audio|realtime|transcribe|tts|image|search|chat-latest|deep-research|computer-use)|o1|gpt-oss|codex)",
         replace(_REASONING, exact_chat=False),
     ),
-    (r"^gpt-5\.", replace(_REASONING, tools=90, answer=3)),
-    (r"^gpt-5(?![a-z0-9])", replace(_REASONING, tools=90, answer=9)),
-    (r"^gpt-[6-9]", replace(_REASONING, exact_text=False, exact_chat=False, tools=90, answer=3)),
+    (r"^gpt-5\.", replace(_GPT_5, answer=3)),
+    (r"^gpt-5(?![a-z0-9])", replace(_GPT_5, answer=9)),
+    (r"^gpt-[6-9]", replace(_GPT_5, exact_text=False, exact_chat=False, answer=3)),
     (r"^o[34](?![a-z0-9])", replace(_REASONING, answer=13)),
     (r"^(gpt-4o|gpt-4\.[15]|chatgpt-4o)(?![a-z0-9])", _O200K),
     (r"^gpt-3\.?5-turbo-0301", replace(_CL100K, message=4, name=-1)),
     (r"^gpt-(4|3\.?5)(?![a-z0-9.])", _CL100K),
-    (r"^(text-embedding-(ada-002|3)|davinci-002|babbage-002)", replace(_CL100K, exact_chat=False)),
+    (r"^(text-embedding-(ada-002|3)|davinci-002|babbage-002)", replace(_CL100K, message=0, reply=0, role=False)),
     (r"^(text|code)-(davinci|curie|babbage|ada|cushman)|^(davinci|curie|babbage|ada|gpt-?2)$",
      Family(encoding="cl100k_base")),
 )  # fmt: skip
@@ -104,7 +108,7 @@ _FAMILIES: tuple[tuple[str, Family], ...] = (
 
 # The same for images. Where documentation and recorded requests differ (the small GPT-5 models), the latter hold.
 _IMAGES: tuple[tuple[str, images.Tokens], ...] = (
-    (r"claude-(opus-4-[7-9]|[a-z]+-[5-9])", images.claude(2576, 4784)),
+    (_NEW_CLAUDE, images.claude(2576, 4784)),
     (r"claude", images.claude(1568, 1600)),
     (r"gemini-[3-9]", images.at_most(1120)),
     (r"gemini|gemma", images.gemini),
@@ -137,9 +141,15 @@ def family_of(model: str | None, deployments: Mapping[str, str] | None) -> Famil
     return _family(known)
 
 
+_BEFORE = re.compile(r"^(?:(?:[a-z-]+\.)?openai\.|ft:)")
+"""What may stand before the name of one of OpenAI's models: Bedrock's region and maker, or that it was fine-tuned."""
+
+
 @lru_cache(maxsize=512)
 def _family(model: str) -> Family:
-    name = model.strip().lower().rpartition("/")[2].removeprefix("openai.").removeprefix("ft:")
+    name = _BEFORE.sub("", model.strip().lower().rpartition("/")[2])
+    if "claude" in name:  # gateways write 4.8 for 4-8
+        name = name.replace(".", "-")
     family = _text_family(name)
     image = next((image for pattern, image in _IMAGES if re.search(pattern, name)), family.image)
     return replace(family, image=image)

@@ -18,7 +18,9 @@
     discount = 0.15                     # off all its prices; one below 0 is a surcharge
 
 A model that has token prices here has no others; what has only discounts and fees goes over genai-prices' prices.
-Of several that match, the one with the full name is taken, then one that names the provider, then the longest pattern.
+Fees of a model that nobody else has a price for are a lower bound.
+Of several that match, the one with the full name is taken, then one that names the provider, then the longest pattern,
+then, of overlapping dates, the one that began last, or ends first where they began together.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from typing import Any, NoReturn
 
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
 from llmlog.rates import BUCKETS, EXACT, FEES, Prices, Rates, multiplied
+from llmlog.source_lines import Path, line_of, twice
 
 __all__ = ["Entry", "PriceTable", "load", "provider_id", "vendor_of"]
 
@@ -102,6 +105,12 @@ class Entry:
         """Whether it has token prices of its own, and needs no others."""
         return any(bucket in self.terms.prices for bucket in BUCKETS)
 
+    def has_prices(self, tier: str | None) -> bool:
+        """Whether each call in a service tier has one, of its tokens or as its fee: not all calls search."""
+        terms = self.service_tiers.get(tier) if tier is not None else None
+        names = {*self.terms.prices, *(terms.prices if terms is not None else ())}
+        return bool(names - {"web_search"})
+
     def rates(self, tier: str | None, *, over: tuple[Prices, str] | None = None) -> Rates:
         """Its prices in a service tier. `over`: the prices, and their source, that it changes."""
         prices, source = ({}, self.source) if over is None else (over[0], f"{self.source} over {over[1]}")
@@ -153,23 +162,14 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> PriceTable:
     reader = _Reader(str(path), (text, is_json), os.path.basename(path), hashlib.sha256(raw).hexdigest())
     try:
         if is_json:
-            parsed = json.loads(text, parse_float=Decimal, parse_constant=Decimal, object_pairs_hook=_no_key_twice)
+            parsed = json.loads(text, parse_float=Decimal, parse_constant=Decimal)
         else:
             parsed = tomllib.loads(text, parse_float=Decimal)
     except (ValueError, RecursionError) as error:  # json's and tomllib's own say the line
         raise UsageValueError(f"{path} is no {'JSON' if is_json else 'TOML'}: {error}") from None
+    if is_json and (key := twice(text)):
+        reader.wrong(key, "stands twice in one object")
     return reader.table(parsed)
-
-
-def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"key {next(name for name in names if names.count(name) > 1)!r} stands twice in one object")
-    return made
-
-
-Path = tuple[str | int, ...]
 
 
 class _Reader:
@@ -185,9 +185,7 @@ class _Reader:
         """Raise, with the place in the file."""
         where = self.name
         if self.text is not None:
-            text, is_json = self.text
-            lines = dict(_json_lines(text) if is_json else _toml_lines(text))
-            line = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
+            line = line_of(path, *self.text)
             where += "" if line is None else f", line {line}"
         said = ".".join(f'"{key}"' if re.search(r"[^\w-]", str(key)) else str(key) for key in path)
         raise error(f"{where}: {said} {what}" if said else f"{where}: {what}")
@@ -196,33 +194,41 @@ class _Reader:
         table = self.mapping((), given, _TABLE)
         name, version, currency = (self.text_at((key,), table.get(key)) for key in ("name", "version", "currency"))
         source = f"{name or self.short} {version or self.digest[:10]}"
+        is_dollars = currency is None or currency.upper() == "USD"
         usd = Decimal(1)
         if "usd" in table:
             usd = self.number(("usd",), table["usd"], "what one of the currency is worth in US dollars")
-        elif currency and currency.upper() != "USD":
+            if usd == 0 or (currency and is_dollars and usd != 1):
+                self.wrong(("usd",), f"is what one {currency or 'of the currency'} is worth, got {shown(table['usd'])}")
+        elif not is_dollars:
             self.wrong(("currency",), f"is {shown(currency)}: the table needs `usd`, what one of it is in US dollars")
-        if currency and currency.upper() != "USD":
-            source += f" ({currency} at {usd})"
+        if usd != 1 or not is_dollars:
+            source += f" ({currency or 'its currency'} at {usd})"
         models = table.get("models")
         if not isinstance(models, Mapping) or not models:
             self.wrong(("models",), f"is a table of prices by model, got {shown(models)}", UsageTypeError)
-        entries = [
-            entry
-            for pattern, found in models.items()
-            for path, each in self.each(("models", pattern), found)
-            for entry in [self.entry(path, str(pattern), each, source, usd)]
-        ]
-        entries.sort(key=_rank)  # stable: what is equal keeps the file's order
-        return PriceTable(source, [(re.compile(translate(entry.pattern.lower())), entry) for entry in entries])
+        entries: dict[tuple[Any, ...], Entry] = {}
+        for pattern, found in models.items():
+            for path, each in self.each(("models", pattern), found):
+                entry = self.entry(path, str(pattern).strip().lower(), each, source, usd)
+                held_by = (entry.pattern, entry.provider, entry.since, entry.until)
+                if entries.setdefault(held_by, entry) is not entry:
+                    self.wrong(path, "is for the same models, provider and dates as one before it")
+        ranked = sorted(entries.values(), key=_rank)  # stable: what is equal keeps the file's order
+        return PriceTable(source, [(re.compile(translate(entry.pattern)), entry) for entry in ranked])
 
     def each(self, path: Path, found: Any) -> Iterator[tuple[Path, Any]]:
         if isinstance(found, (list, tuple)):
+            if not found:
+                self.wrong(path, "is an empty list")
             for place, each in enumerate(found):
                 yield (*path, place), each
         else:
             yield path, found
 
     def entry(self, path: Path, pattern: str, given: Any, source: str, usd: Decimal) -> Entry:
+        if not pattern:
+            self.wrong(path, "is no name of a model")
         entry = self.mapping(path, given, _ENTRY)
         provider = self.text_at((*path, "provider"), entry.get("provider"))
         since, until = (self.minute((*path, key), entry.get(key)) for key in ("from", "until"))
@@ -293,7 +299,7 @@ class _Reader:
     def number(self, path: Path, given: Any, meaning: str, *, least: int = 0, most: int = 10**9) -> Decimal:
         if isinstance(given, bool) or not isinstance(given, (int, float, Decimal)):
             self.wrong(path, f"is a number, {meaning}, got {shown(given)}", UsageTypeError)
-        found = Decimal(repr(given)) if isinstance(given, float) else Decimal(given)  # as it was written
+        found = Decimal(float.__repr__(given) if isinstance(given, float) else given)  # as it was written
         if not (found.is_finite() and least <= found <= most and int(found.as_tuple().exponent) >= -20):
             self.wrong(path, f"is {meaning}, from {least} to {most}, got {shown(given)}")
         return found
@@ -321,81 +327,7 @@ def _meaning(name: str) -> str:
     return "the price of each one" if name in FEES else "the price of a million tokens"
 
 
-def _rank(entry: Entry) -> tuple[bool, bool, int]:
+def _rank(entry: Entry) -> tuple[Any, ...]:
     is_pattern = bool(re.search(r"[*?\[]", entry.pattern))
-    return is_pattern, entry.provider is None, -len(entry.pattern) if is_pattern else 0
-
-
-# Where a value stands: neither parser tells. Read again only where something is wrong. -----------
-
-
-def _toml_lines(text: str) -> Iterator[tuple[Path, int]]:
-    header: Path = ()
-    arrays: dict[Path, int] = {}
-    array: Path = ()  # the one that an earlier line has opened
-    items = 0
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.strip()
-        keys = _toml(line)
-        if keys is None and array and (inside := _toml(f"x = [{line.removesuffix(']')}\n]")):
-            for path in _paths(inside["x"]):
-                yield (*array, items + int(path[0]), *path[1:]), number
-            items += len(inside["x"])
-            continue
-        if keys is None and (keys := _toml(line.partition("=")[0] + "= 0")):
-            *_, opened = _paths(keys)
-            array, items = (*header, *opened), 0
-        if keys is None:
-            continue
-        if not line.startswith("["):
-            for path in _paths(keys):
-                yield (*header, *path), number
-            continue
-        header = ()
-        *_, names = _paths(keys)
-        for key in names:
-            if key == 0:
-                arrays[header] = arrays.get(header, -1) + 1
-            elif header in arrays:
-                header = (*header, arrays[header])
-            header = (*header, arrays[header] if key == 0 else key)
-        yield header, number
-
-
-def _toml(line: str) -> dict[str, Any] | None:
-    try:
-        return tomllib.loads(line) or None
-    except tomllib.TOMLDecodeError:
-        return None
-
-
-def _paths(value: Any) -> Iterator[Path]:
-    """The path of each value inside, the containers' own included."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in items:
-        yield (key,)
-        for path in _paths(inner):
-            yield (key, *path)
-
-
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[][{},:]', re.S)
-
-
-def _json_lines(text: str) -> Iterator[tuple[Path, int]]:
-    path: list[str | int] = []
-    last = ""
-    for token in _TOKEN.finditer(text):
-        mark = token[0]
-        if mark in "{[":
-            path.append(0 if mark == "[" else "")
-        elif mark in "}]":
-            path.pop()
-        elif mark == "," and path and isinstance(path[-1], int):
-            path[-1] += 1
-        elif mark == ":" and path:
-            path[-1] = json.loads(last)
-        else:
-            last = mark
-            continue
-        if mark in ":[,":
-            yield tuple(path), text.count("\n", 0, token.start()) + 1
+    length = len(entry.pattern) if is_pattern else 0
+    return is_pattern, entry.provider is None, -length, -entry.since, entry.until

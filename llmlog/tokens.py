@@ -69,11 +69,14 @@ def count_tokens(
     An unknown model, or None, is an estimate.
     """
     family = family_of(model, deployments)
+    is_whole = True
     if _is_request(content):
+        is_whole = not any(content.get(name) for name in _ELSEWHERE) and get(content.get("prompt"), "id") is None
         content, tools, response_format = _of_request(content, tools, response_format)
     if tools is not None and (not isinstance(tools, Sequence) or isinstance(tools, (str, bytes, bytearray))):
         raise UsageTypeError(f"tools must be a list of tool definitions, not {shown(tools)}")
     tally = _Tally(family)
+    tally.exact &= is_whole
     if isinstance(content, str):
         tally.text(content)
     elif isinstance(content, (list, tuple)):
@@ -91,7 +94,9 @@ def count_tokens(
     return tally.total()
 
 
-_INPUTS = ("messages", "contents", "input")
+_INPUTS = ("messages", "contents", "input", "prompt")
+_ELSEWHERE = ("previous_response_id", "conversation")
+"""What a request has where the model reads more than is in it; or a `prompt` that is kept by its id."""
 _INSTRUCTIONS = ("system", "instructions", "system_instruction", "systemInstruction")
 
 
@@ -103,7 +108,11 @@ def _is_request(content: Any) -> bool:
 
 def _of_request(request: Mapping[str, Any], tools: Any, response_format: Any) -> tuple[Any, Any, Any]:
     """The messages of a whole request, its tools and its format."""
-    content: Any = next((request[name] for name in _INPUTS if name in request), [])
+    named = next((name for name in _INPUTS if name in request), None)
+    content: Any = [] if named is None else request[named]
+    is_instructed = any(request.get(name) for name in _INSTRUCTIONS)
+    if named == "prompt" and not is_instructed and isinstance(content, (str, list, tuple)):  # a text, and no chat
+        return content, tools, response_format
     messages = list(content) if isinstance(content, (list, tuple)) else [{"role": "user", "content": content}]
     for name in _INSTRUCTIONS:
         if instructions := request.get(name):
@@ -234,7 +243,10 @@ class _Tally:
         if content is None:
             parts = get(item, "parts")
             content = get(item, "output") if parts is None else parts
-        self.text("".join(self.pieces(content)))
+        said = "".join(self.pieces(content))
+        self.text(said)
+        if role == "assistant" and said:
+            self.framing += self.family.answered
         self.exact &= role != "tool"
         for key in ("refusal", "name"):
             value = get(item, key)
@@ -341,8 +353,8 @@ class _Tally:
                     definitions = [each for each in definitions if function_in(each)]
                 self.text(as_json(definitions, (",", ":") if self.family.tools_as == "compact json" else None))
                 self.framing += self.family.tools
-        except Exception:  # a schema that holds itself, an object whose attributes raise
-            pass
+        except Exception:  # no schema: a list that is none, an object whose attributes raise
+            self.text(as_json(tools))
 
 
 def _declared(tool: Mapping[str, Any]) -> Any:

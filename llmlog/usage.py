@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from llmlog.exceptions import UsageTypeError, UsageValueError, shown
@@ -38,6 +39,12 @@ class Usage:
     web_searches: int | None = None
 
     def __post_init__(self) -> None:
+        for count in _counts(self):
+            if count is not None and (type(count) is not int or count < 0):
+                self._check()
+                return
+
+    def _check(self) -> None:
         for field in fields(self):
             count = getattr(self, field.name)
             if count is None:
@@ -59,3 +66,7 @@ class Usage:
         known = {f.name: getattr(self, f.name) for f in fields(self)}
         known["total_tokens"] = self.total_tokens
         return {name: count for name, count in known.items() if count is not None}
+
+
+_counts = attrgetter(*Usage.__slots__)
+"""All of them at once: a usage is made for each call."""

@@ -57,6 +57,8 @@ class _Layout:
     """Whether costs are in hundredths of a dollar."""
     ends: str = ""
     """What a model's name ends at, where more follows it in its column."""
+    decimal_comma: bool = False
+    """Whether a comma is what others write as a point: in files whose values are apart by semicolons."""
 
 
 _OPENAI = _Layout(
@@ -149,8 +151,11 @@ def read(source: io.BufferedIOBase, name: str, columns: Mapping[str, Sequence[st
         text = source.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageValueError(f"{name} is no UTF-8: {error}") from None
-    names, rows = _of_json(text, name) if text.lstrip()[:1] in ("{", "[") else _of_csv(text, name)
-    layout = _layout(names)
+    is_json = text.lstrip()[:1] in ("{", "[")
+    text = text.lstrip("\r\n")
+    delimiter = "" if is_json else max(",;\t", key=text.partition("\n")[0].count)
+    names, rows = _of_json(text, name) if is_json else _of_csv(text, delimiter, name)
+    layout = replace(_layout(names), decimal_comma=delimiter == ";")
     if columns:
         layout = replace(
             layout,
@@ -188,9 +193,7 @@ def _layout(names: Names) -> _Layout:
     return known or _ANY
 
 
-def _of_csv(text: str, name: str) -> tuple[Names, list[tuple[int, Mapping[str, Any]]]]:
-    header = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
+def _of_csv(text: str, delimiter: str, name: str) -> tuple[Names, list[tuple[int, Mapping[str, Any]]]]:
     try:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         names = [each.strip() for each in next(reader, [])]
@@ -244,6 +247,9 @@ def _flat(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _NUMBER = re.compile(r"-?(?:\d+|\d{1,3}(?:,\d{3})+)?(?:\.\d*)?(?:[eE][+-]?\d+)?")
+_WITH_DECIMAL_COMMA = re.compile(r"-?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+")
+_IN_THOUSANDS = re.compile(r"-?\d{1,3}(?:\.\d{3})+")
+"""A count in these may be by a thousand more than it looks like."""
 
 
 class _Reading:
@@ -261,7 +267,8 @@ class _Reading:
         layout = self.layout
         figures: dict[str, Decimal] = {}
         for figure, columns in layout.figures.items():
-            counts = [count for column in columns if (count := self.number(column)) is not None]
+            is_count = figure != "cost_usd"
+            counts = [count for column in columns if (count := self.number(column, is_count=is_count)) is not None]
             if counts:
                 figures[figure] = sum(counts, Decimal(0))
         if "cost_usd" in figures:
@@ -279,25 +286,35 @@ class _Reading:
         given = self.given[column]
         text = str(given).strip()
         try:
-            if re.fullmatch(r"\d{9,11}(\.0+)?", text):  # Unix seconds; more digits are a date, or nothing
+            if re.fullmatch(r"\d{9,11}(\.\d+)?", text):  # Unix seconds; 13 digits are milliseconds
                 return datetime.fromtimestamp(float(text), UTC).date()
+            if re.fullmatch(r"\d{13}", text):
+                return datetime.fromtimestamp(int(text) / 1000, UTC).date()
+            text = re.sub(r"^(\d{4})/(\d\d)/(\d\d)", r"\1-\2-\3", text.removesuffix(" UTC"))
             moment = datetime.fromisoformat(text)
+            return (moment.astimezone(UTC) if moment.tzinfo else moment).date()
         except (ValueError, OverflowError, OSError):
             self.wrong(column, "is a date such as 2026-01-31, a time in ISO 8601, or Unix seconds")
-        return moment.astimezone(UTC).date() if moment.tzinfo else moment.date()
 
     def model(self) -> str:
         model = next((str(value) for each in self.layout.model if (value := self.given.get(each))), "")
         return (model.partition(self.layout.ends)[0] if self.layout.ends else model).strip()
 
-    def number(self, column: str) -> Decimal | None:
+    def number(self, column: str, *, is_count: bool) -> Decimal | None:
         value = self.given.get(column)
         if value is None or value == "":
             return None
         text = str(value).strip().removeprefix("$")
+        if self.layout.decimal_comma and _WITH_DECIMAL_COMMA.fullmatch(text):
+            text = text.replace(".", "").replace(",", ".")
         try:
             if isinstance(value, bool) or not _NUMBER.fullmatch(text):
                 raise InvalidOperation
-            return Decimal(text.replace(",", ""))
+            found = Decimal(text.replace(",", ""))
         except InvalidOperation:
             self.wrong(column, "is a number")
+        if found and abs(found.adjusted()) > 20:
+            self.wrong(column, "is a number that can be")
+        if is_count and (found != found.to_integral_value() or _IN_THOUSANDS.fullmatch(text)):
+            self.wrong(column, "is a whole number, with commas for thousands or without any")
+        return found

@@ -149,6 +149,8 @@ class _Run(Run):
         days = sorted({day for export in exports for day in export.days})
         if not days and (since is None or until is None):
             raise UsageValueError("the exports have no day: say which ones to compare (--from, --until)")
+        if since is not None and until is not None and since >= until:
+            raise UsageValueError(f"--until is after --from, got {until} and {since}")
         self._since, self._until = since, until
         self._first, self._last = (days[0], days[-1]) if days else (date.min, date.max)
         providers = {export.provider for export in exports} if provider is None else {provider_id(provider)}
@@ -182,9 +184,9 @@ class _Run(Run):
             self._seen.add(digest)
         try:
             at = datetime.fromisoformat(str(record.get("timestamp")))
-        except ValueError:
+            day = (at.astimezone(UTC) if at.tzinfo else at).date()
+        except (ValueError, OverflowError):
             return "without a time"
-        day = (at.astimezone(UTC) if at.tzinfo else at).date()
         if not self._is_in_time(day):
             return "of another day"
         names = [name for each in ("response_model", "model") if isinstance(name := record.get(each), str) and name]
@@ -195,8 +197,11 @@ class _Run(Run):
             is_its = provider_id(by) in self._providers if isinstance(by, str) else self._account.names.of(*names)
             if not is_its:
                 return "of another provider"
-        if str(record.get("cost_source")).startswith(costs.FREE):
+        source = str(record.get("cost_source"))
+        if source.startswith(costs.FREE):
             return "refused by the provider"
+        if source.startswith(costs.CACHED):
+            return "that a cache answered"
         is_estimated = record.get("usage_source") != "provider"
         figures = {"requests": Decimal(1)}
         for figure in usage_exports.FIGURES[1:]:

@@ -127,10 +127,9 @@ class _Run(Run):
         if record is None:
             return line.data
         found = costs.of_record(record, table=self._table)
-        if found is None:
+        if found is None or not isfinite(cost := float(found.amount)):  # a count of another program's, beyond all sense
             totals.keeps(record, _why_not(record))
             return line.data
-        cost = float(found.amount)
         is_new = (record.get("cost_usd"), bool(record.get("cost_partial"))) != (cost, found.partial)
         totals.has(record, found, is_new=is_new)
         if not is_new:

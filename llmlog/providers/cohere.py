@@ -139,18 +139,18 @@ def read_finish(answer: Answer, choice: int, reason: Any) -> None:
 
 
 def read_usage(raw: Any) -> Usage | None:
-    """`tokens` is what the model was given and has produced, cached ones included: our meaning already.
+    """`billed_units` is what is charged for. `tokens` stands in for it; the cached ones are a part of that only.
 
-    `billed_units` leaves out what Cohere puts around a prompt, mostly the larger part of a short one, and stands in
-    where `tokens` is missing. The cached ones are a part of `tokens` only.
+    What Cohere puts around a prompt is in `tokens` only: mostly the larger part of a short one, at no cost.
     """
     fields = fields_of(raw)
-    tokens, billed = fields_of(fields.get("tokens")), fields_of(fields.get("billed_units"))
-    given, produced = count(tokens.get("input_tokens")), count(tokens.get("output_tokens"))
+    billed, tokens = fields_of(fields.get("billed_units")), fields_of(fields.get("tokens"))
+    given, produced = count(billed.get("input_tokens")), count(billed.get("output_tokens"))
+    whole = count(tokens.get("input_tokens")) if given is None else None
     usage = Usage(
-        input_tokens=count(billed.get("input_tokens")) if given is None else given,
-        output_tokens=count(billed.get("output_tokens")) if produced is None else produced,
-        cache_read_tokens=None if given is None else count(fields.get("cached_tokens")),
+        input_tokens=whole if given is None else given,
+        output_tokens=count(tokens.get("output_tokens")) if produced is None else produced,
+        cache_read_tokens=None if whole is None else count(fields.get("cached_tokens")),
     )
     return usage if usage.input_tokens is not None or usage.output_tokens is not None else None
 

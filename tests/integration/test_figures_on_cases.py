@@ -265,6 +265,33 @@ def test_costs_of_recorded_streams(rows: Callable[[str], Iterator[Row]]) -> None
     priced("stream costs, equal", compared, least=0.9)
 
 
+def test_costs_of_recorded_calls(cases: ModuleType, rows: Callable[[str], Iterator[Row]], llm_calls: Captured) -> None:
+    """What the record of a recorded stream's call has used costs what genai-prices makes of the provider's usage.
+
+    Apart from searches, which it does not find in a usage, and x.ai's reasoning, which comes on top of the output.
+    """
+    usages = {row["case"]: row for row in rows("cost/stream_costs") if row.get("genai_usage")}
+    compared = []
+    for case in recorded(cases, kind="streams"):
+        if (row := usages.get(case.id)) is None:
+            continue
+        llm_calls.clear()
+        for _ in llmlog.stream(iter(case.payloads())):
+            pass
+        record, whose = llm_calls.one(), row["provider"]
+        expected = theirs(row["genai_usage"], row["model"], IDS.get(whose, whose), AT)
+        on_top = whose == "xai" and record.get("reasoning_tokens")
+        if expected is None or record.get("web_searches") or on_top:
+            continue
+        usage = {name: record[name] for name in Usage.__slots__ if name in record}
+        found = cost(usage, row["model"], provider=PROVIDERS.get(whose, whose), at=AT)
+        assert found is not None, case.id
+        compared.append(abs(found - expected) < Decimal("5e-7"))
+        assert compared[-1], (case.id, usage, row["genai_usage"])
+    priced(f"recorded calls ({len(compared)}), equal", compared, least=1.0)
+    assert len(compared) > 200
+
+
 def test_costs_of_real_usages(rows: Callable[[str], Iterator[Row]]) -> None:
     """So does each usage of genai-prices' own set, under each provider that prices it."""
     compared = [

@@ -200,6 +200,10 @@ class TestBudget:
         ("options", "error", "shown"),
         [
             ({"budget_usd": "5"}, UsageTypeError, "'5'"),
+            ({"budget_usd": Decimal("NaN")}, UsageValueError, "NaN"),
+            ({"budget_usd": Decimal("sNaN")}, UsageValueError, "NaN"),
+            ({"budget_usd": Decimal("1e400")}, UsageValueError, "1E+400"),
+            ({"budget_usd": 10**400}, UsageValueError, "1000"),
             ({"budget_usd": True}, UsageTypeError, "True"),
             ({"budget_usd": -1}, UsageValueError, "-1"),
             ({"budget_usd": float("nan")}, UsageValueError, "nan"),

@@ -131,6 +131,7 @@ def test_a_message_of_somebody_elses(table: pathlib.Path) -> None:
         ({"model": "no-such", "response_model": None}, "no price"),
         ({"timestamp": None}, "no time"),
         ({"timestamp": "yesterday"}, "no time"),
+        ({"input_tokens": 10**400}, "no price"),
         ({"model": None, "response_model": None}, "no price"),
     ],
 )

@@ -73,7 +73,7 @@ def test_a_stream() -> None:
         "content_chunks": 2,
         "texts": ["Hello world"],
         "tools": [],
-        "usage": Usage(73, 4),
+        "usage": Usage(7, 3),
     }
 
 
@@ -126,7 +126,7 @@ def test_a_whole_answer(calls: Records, response: dict[str, Any]) -> None:
         record = calls.one()
         assert (record["provider"], record["response_id"], record["response_length"]) == ("cohere", "g-1", 2)
         assert (record["outcome"], record["finish_reason"]) == ("completed", "COMPLETE")
-        assert (record["input_tokens"], record["output_tokens"], record["usage_source"]) == (73, 4, "provider")
+        assert (record["input_tokens"], record["output_tokens"], record["usage_source"]) == (7, 3, "provider")
         assert record.get("tool_names") == (["f"] if response is CHAT else None)
 
 

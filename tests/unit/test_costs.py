@@ -123,6 +123,15 @@ class TestCost:
         for model, provider in listed[:20]:
             assert cost(USAGE, model, provider=provider, at=NOON) is None
 
+    def test_is_none_where_the_table_has_no_price_of_tokens(self) -> None:
+        """A model that is charged for by the hour or by the character has not cost nothing; a fee may be the user's."""
+        for model in ("whisper-1", "tts-1"):
+            assert cost(USAGE, model, provider="openai", at=NOON) is None
+            fee = load({"name": "x", "version": "1", "models": {model: {"request": 0.006}}})
+            found = price(USAGE, model, provider="openai", at=NOON, table=fee)
+            assert found is not None
+            assert (found.amount, found.partial) == (Decimal("0.006"), True)
+
     def test_is_none_for_a_usage_that_cannot_be(self) -> None:
         """More cached than sent, or more of it kept for an hour than written, has no cost."""
         assert cost(Usage(10, 10, cache_read_tokens=11), "gpt-4o", at=NOON) is None
@@ -164,7 +173,12 @@ class TestCost:
         """Every name leads to a provider of the price table, whose models it prices."""
         models = {"azure": "gpt-4o", "aws": "amazon.nova-lite-v1:0", "google": "gemini-2.5-flash"}
         provider = next(each for each in data_snapshot.get_snapshot().providers if each.id == named)
-        model = models.get(named, provider.models[-1].id)
+        by_tokens = (
+            each.id
+            for each in reversed(provider.models)
+            if not isinstance(each.prices, list) and each.prices.input_mtok is not None
+        )
+        model = models.get(named) or next(by_tokens)
         assert cost(USAGE, model, provider=ours, at=NOON) == theirs(
             model, named, NOON, input_tokens=1000, output_tokens=100
         )
@@ -177,11 +191,14 @@ class TestCost:
             ("azure/gpt-4o", None, "gpt-4o", "azure"),
             ("gemini/gemini-2.5-flash", None, "gemini-2.5-flash", "google"),
             ("models/gemini-2.5-flash", "gcp.gemini", "gemini-2.5-flash", "google"),
+            ("projects/p/locations/l/publishers/google/models/gemini-2.5-flash", "gcp.vertex_ai", "gemini-2.5-flash",
+             "google"),
+            ("publishers/google/models/gemini-2.5-flash", None, "gemini-2.5-flash", "google"),
             ("gpt-4o-2024-08-06", "openai", "gpt-4o", "openai"),
             ("text-embedding-3-small", None, "text-embedding-3-small", "openai"),
             ("ft:gpt-3.5-turbo-0613:org::id", None, "ft:gpt-3.5-turbo-0613:org::id", "openai"),
         ],
-    )
+    )  # fmt: skip
     def test_reads_prefixes_and_dates(self, model: str, provider: str | None, plain: str, owner: str) -> None:
         """The names of gateways, snapshots and fine-tuned models."""
         expected = theirs(plain, owner, NOON, input_tokens=1000, output_tokens=100)
@@ -325,6 +342,14 @@ class TestWrongUse:
             cost(usage, "gpt-4o")
         assert shown in str(error.value)
 
+    @pytest.mark.parametrize("hours", [-14, 0, 14])
+    def test_of_any_time_is_taken(self, hours: int) -> None:
+        """The first and the last that there are, wherever: a log may have such ones."""
+        somewhere = timezone(timedelta(hours=hours))
+        for at in (datetime.min, datetime.max):
+            assert cost(USAGE, "gpt-4o", at=at.replace(tzinfo=somewhere)) is not None
+        assert of_record({**TestOfRecord.RECORD, "timestamp": "9999-12-31T23:59:59.999999-14:00"}) is not None
+
 
 class TestLoading:
     def test_is_left_to_the_first_use(self) -> None:
@@ -467,6 +492,19 @@ class TestRecords:
         said = capsys.readouterr().err.splitlines()
         assert [line.split("'")[1] for line in said if "no price is known" in line] == ["told-once", "told-too"]
         assert not any("cost_usd" in record for record in calls.all())
+
+    def test_with_parts_that_are_more_than_the_whole_is_told_as_such(
+        self, calls: Captured, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """It has no cost, for want of a usage that can be, not of a price."""
+        llmlog.configure(prices={"models": {"told-of-usage": {"input": 1, "output": 1, "cache_read": 0.1}}})
+        usage = {"prompt_tokens": 10, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 20}}
+        last = {**chunk(), "model": "told-of-usage", "choices": [], "usage": usage}
+        list(llmlog.stream([chunk("a"), chunk(finish="stop"), last], provider="openai", model="told-of-usage"))
+        assert "cost_usd" not in calls.one()
+        said = capsys.readouterr().err
+        assert "more than their whole" in said
+        assert "no price" not in said
 
     def test_with_a_price_for_a_part_is_told_once(self, calls: Captured, capsys: pytest.CaptureFixture[str]) -> None:
         """A bucket that costs, and has no price, is no bucket that costs nothing."""

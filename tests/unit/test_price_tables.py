@@ -13,7 +13,7 @@ import pytest
 
 import llmlog
 from llmlog import price_tables, settings
-from llmlog.costs import price
+from llmlog.costs import Price, price
 from llmlog.exceptions import UsageTypeError, UsageValueError
 from llmlog.price_tables import PriceTable, load
 from llmlog.usage import Usage
@@ -97,7 +97,8 @@ class TestTable:
                 "models": {
                     "*": {"input": 1, "output": 0},
                     "gpt-*": [{"input": 2, "output": 0}, {"provider": "azure", "input": 3, "output": 0}],
-                    "gpt-4o*": [{"input": 4, "output": 0}, {"input": 99, "output": 0}],
+                    "gpt-4o*": {"input": 4, "output": 0},
+                    "gpt-?o*": {"input": 99, "output": 0},
                     "gpt-4o-mini": {"input": 5, "output": 0},
                 }
             }
@@ -115,6 +116,25 @@ class TestTable:
         assert amount(table, "claude-x", provider="anthropic", at=before) == 18
         assert amount(table, "claude-x", provider="anthropic", at=datetime(2026, 6, 1, tzinfo=UTC)) == Decimal("10.8")
         assert amount(table, "claude-x", provider="bedrock", at=before) is None
+
+    @pytest.mark.parametrize("backwards", [False, True])
+    def test_has_the_latest_of_overlapping_dates(self, backwards: bool) -> None:
+        """A new price below the old one, which nobody has ended; the order in the file does not matter."""
+        entries = [
+            {"input": 1, "output": 0},
+            {"until": "2025-01-01", "input": 2, "output": 0},
+            {"from": "2026-01-01", "input": 3, "output": 0},
+            {"from": "2026-07-01", "input": 4, "output": 0},
+            {"from": "2026-07-01", "until": "2026-08-01", "input": 5, "output": 0},
+        ]
+        table = load({"models": {"mine": entries[::-1] if backwards else entries}})
+        months = [(2024, 6), (2025, 6), (2026, 6), (2026, 7), (2026, 9)]
+        found = [amount(table, "mine", at=datetime(year, month, 15, tzinfo=UTC)) for year, month in months]
+        assert found == [2, 1, 3, 5, 4]
+
+    def test_has_its_names_without_blanks_and_in_any_case(self) -> None:
+        """As they are looked up."""
+        assert amount(load({"models": {" Mine ": {"input": 1, "output": 1}}}), "MINE") == 2
 
     def test_takes_dates_as_text_dates_and_times(self) -> None:
         """JSON has no dates of its own; a time without a zone is UTC."""
@@ -153,6 +173,18 @@ class TestTable:
         table = load({"models": {"gpt-4o": {"request": 0.001, "web_search": 0.01}}})
         usage = Usage(0, 0, web_searches=2)
         assert amount(table, "gpt-4o", usage, provider="openai") == Decimal("0.021")
+
+    def test_may_have_nothing_but_fees_for_a_model_of_ones_own(self) -> None:
+        """They are a lower bound; a discount off nothing is no price, and neither is one in another service tier."""
+        mine = {"request": 0.01, "service_tiers": {"batch": {"input": 1, "output": 1}}}
+        table = load({"name": "x", "version": "1", "models": {"mine": mine, "whisper-1": {"discount": 0.1}}})
+        assert price(USAGE, "mine", table=table) == Price(Decimal("0.01"), "x 1", partial=True)
+        assert price(USAGE, "mine", table=table, service_tier="batch") == Price(Decimal("2.01"), "x 1")
+        assert price(USAGE, "whisper-1", table=table, provider="openai") is None
+        assert price(USAGE, "mine", table=load({"models": {"mine": {"web_search": 0.01}}})) is None
+        only = load({"models": {"mine": {"service_tiers": {"batch": {"input": 1, "output": 1}}}}})
+        assert amount(only, "mine", service_tier="batch") == 2
+        assert amount(only, "mine") is None
 
     def test_may_be_a_surcharge(self) -> None:
         """A discount below 0."""
@@ -229,6 +261,14 @@ WRONG = [
     ("[models.m]\ninput = 1\n[models.m.service_tiers.flex]\nfrom = 1", 4, "models.m.service_tiers.flex.from", "1"),
     ("[[models.m]]\ninput = 1\n[[models.m]]\ninput = 'x'", 4, "models.m.1.input", "'x'"),
     ("models = 5", 1, "models", "5"),
+    ("[models]\nm = []", 2, "models.m", "empty"),
+    ('[models."  "]\ninput = 1', 1, 'models."  "', "name"),
+    ("[[models.m]]\ninput = 1\n[[models.m]]\n# again\ninput = 2", 3, "models.m.1", "before"),
+    ('[models.m]\nprovider = "azure"\ninput = 1\n[models.M]\ninput = 2\nprovider = "azure_openai"', 4, "models.M",
+     "before"),
+    ('currency = "EUR"\nusd = 0\n[models.m]\ninput = 1', 2, "usd", "0"),
+    ('currency = "usd"\nusd = 1.1\n[models.m]\ninput = 1', 2, "usd", "1.1"),
+    ("# a\u2028b\x85\n[models.m]\ninput = true", 3, "models.m.input", "True"),
 ]  # fmt: skip
 
 
@@ -267,7 +307,11 @@ class TestWrong:
             ("p.toml", "[models.m]\ninput == 2", "line 2"),
             ("p.toml", "[models.m]\ninput = 1\ninput = 2\n# the end", "line 3"),
             ("p.json", '{"models": {\n"m" {}}}', "line 2"),
-            ("p.json", '{"models": {"m": {"input": 1, "input": 2}}}', "'input'"),
+            (
+                "p.json",
+                '{"models": {"m": {"input": 1,\n"output": 1,\n"inp\\u0075t": 2}}}',
+                "line 3: models.m.input stands twice",
+            ),
             ("p.json", "[" * 100_000, "JSON"),
         ],
     )
@@ -292,6 +336,15 @@ class TestWrong:
         with pytest.raises(UsageTypeError, match="prices"):
             llmlog.configure(prices=wrong, log_start=True)
         assert not settings.current().log_start
+
+    def test_number_of_another_kind_is_taken(self) -> None:
+        """NumPy's floats, which are floats and write themselves in another way."""
+
+        class Float(float):
+            def __repr__(self) -> str:
+                return f"Float({float(self)})"
+
+        assert amount(load({"models": {"mine": {"input": Float(0.1), "output": 0}}}), "mine") == Decimal("0.1")
 
     def test_mapping_has_no_lines(self) -> None:
         """What was not read from a file is told by its path alone."""

@@ -129,6 +129,28 @@ class TestText:
         older, newer = count_text(text, "claude-haiku-4-5"), count_text(text, "claude-opus-4-8")
         assert count_text(text, "gpt-4o") < older < newer
 
+    @pytest.mark.parametrize(
+        ("written", "plain"),
+        [
+            ("anthropic/claude-opus-4.8", "claude-opus-4-8"),
+            ("anthropic/claude-4.8-opus-20260601", "claude-opus-4-8"),
+            ("us.anthropic.claude-opus-4-8-v1:0", "claude-opus-4-8"),
+            ("anthropic/claude-5-sonnet-20260601", "claude-sonnet-5"),
+            ("anthropic/claude-sonnet-4.5", "claude-sonnet-4-5"),
+            ("anthropic/claude-4.6-sonnet-20260217", "claude-sonnet-4-6"),
+            ("anthropic/claude-3.5-haiku", "claude-3-5-haiku-20241022"),
+            ("anthropic/claude-sonnet-4", "claude-sonnet-4-20250514"),
+            ("anthropic/claude-4-sonnet-20250522", "claude-sonnet-4-20250514"),
+            ("global.openai.gpt-5.6-luna", "gpt-5.6-luna"),
+            ("openai.gpt-oss-20b-1:0", "gpt-oss-20b"),
+            ("ft:gpt-4o-mini-2024-07-18:acme::a", "gpt-4o-mini"),
+            ("pixtral-large-latest", "mistral-large-latest"),
+        ],
+    )
+    def test_knows_the_names_that_gateways_and_clouds_have(self, written: str, plain: str) -> None:
+        """4.8 is 4-8, in front of the kind or behind it; a region is no name: what is known of the model holds."""
+        assert encodings.family_of(written, {}) == encodings.family_of(plain, {})
+
     def test_of_a_reasoning_models_answer_has_a_few_tokens_more(self) -> None:
         """What the usage of an answer has beyond its text is added on demand, and is an estimate."""
         assert count_text("hi", "gpt-5-mini", answer=True) == count_text("hi", "gpt-5-mini") + 9
@@ -242,6 +264,13 @@ class TestChat:
         assert count_tokens([made], "gpt-4o") == count_tokens([plain], "gpt-4o") > 10
         assert count_tokens(made, "gpt-4o") == count_tokens([made], "gpt-4o")
         assert not count_tokens([made], "gpt-4o").exact
+
+    def test_has_a_channel_around_an_earlier_answer_of_gpt_5(self) -> None:
+        """Two tokens more for each that is in words, as the usage of recorded requests has them."""
+        answered = [*HELLO, {"role": "assistant", "content": "Hi"}, *HELLO, {"role": "assistant", "content": None}]
+        for model, more in (("gpt-5.4", 2), ("gpt-5-mini", 2), ("o3-mini", 0)):
+            assert count_tokens(answered, model) == count_tokens(answered, "gpt-4o") - 1 + more
+            assert count_tokens(answered, model).exact
 
     def test_counts_a_responses_history(self) -> None:
         """Calls and their outputs are items of their own in the Responses API."""
@@ -367,6 +396,11 @@ class TestTools:
         assert count_tokens(HELLO, "claude-sonnet-4-5", tools=[anthropic]) > 400
         assert count_tokens(HELLO, "gpt-4o", tools=[{"type": "web_search"}]) == bare
 
+    def test_that_are_no_schema_are_counted_as_what_they_are(self) -> None:
+        """One definition that cannot be read as a type does not take the others out of the count."""
+        odd = {"name": "odd", "parameters": {"type": "object", "properties": {"a": {"enum": 5}}}}
+        assert count_tokens(HELLO, "gpt-4o", tools=[WEATHER, odd]) > count_tokens(HELLO, "gpt-4o", tools=[WEATHER])
+
 
 SCHEMA = {
     "type": "object",
@@ -425,6 +459,29 @@ class TestRequests:
     def test_are_counted_as_a_whole(self, request_: dict[str, Any]) -> None:
         """With the instructions, the tools and the format that are inside, in the words of each API."""
         assert count_tokens(request_, "gpt-4o") == count_tokens([self.SYSTEM, *HELLO], "gpt-4o", tools=[self.TOOL])
+
+    @pytest.mark.parametrize(
+        "request_",
+        [{"prompt": "some text"}, {"prompt": ["some", " text"]}, {"prompt": [14689, 1495]}, {"input": "some text"}],
+    )
+    def test_of_models_without_chats_are_their_text(self, request_: dict[str, Any]) -> None:
+        """A completion's prompt, an embedding's input: with nothing around it."""
+        for model in ("davinci-002", "text-embedding-3-small"):
+            count = count_tokens({"model": model, **request_}, model)
+            assert (count, count.exact) == (2, True)
+
+    def test_of_a_prompt_may_have_instructions(self) -> None:
+        """As Ollama takes them."""
+        expected = count_tokens([self.SYSTEM, *HELLO], "llama3")
+        assert count_tokens({"prompt": "Hello there", "system": "Be brief"}, "llama3") == expected
+
+    @pytest.mark.parametrize(
+        "more", [{"previous_response_id": "resp_1"}, {"conversation": "conv_1"}, {"prompt": {"id": "pmpt_1"}}]
+    )
+    def test_that_name_what_is_elsewhere_are_estimates(self, more: dict[str, Any]) -> None:
+        """The model reads more than the request has in it."""
+        assert count_tokens({"input": HELLO}, "gpt-4o").exact
+        assert not count_tokens({"input": HELLO, **more}, "gpt-4o").exact
 
     def test_have_their_format_in_them(self) -> None:
         """Chat's `response_format`, and Responses' `text.format`."""

@@ -132,6 +132,7 @@ def test_known_exports(content: Any, provider: str | None, days: set[date], rows
         "date;model;requests\n2026-01-31;m;1\n",
         'date\tmodel\trequests\n2026-01-31\t"m"\t1',
         " date , model , requests \n2026-01-31, m , 1 \n",
+        "\r\n\ndate,model,requests\n2026-01-31,m,1\n",
         "date,model,requests\n\n2026-01-31,m,1\n,,\n",
     ],
 )
@@ -166,6 +167,9 @@ def test_a_column_of_a_known_export() -> None:
         ("2026-01-31", date(2026, 1, 31)), ("20260131", date(2026, 1, 31)), ("1769817600", date(2026, 1, 31)),
         ("1769817600.0", date(2026, 1, 31)), ("2026-01-31T23:30:00-01:00", date(2026, 2, 1)),
         ("2026-01-31 23:59", date(2026, 1, 31)), ("2026-01-31T00:00:00Z", date(2026, 1, 31)),
+        ("2026/01/31", date(2026, 1, 31)), ("2026/01/31 23:59:00", date(2026, 1, 31)),
+        ("2026-01-31 23:59 UTC", date(2026, 1, 31)), ("1769903999.9", date(2026, 1, 31)),
+        ("1769903999999", date(2026, 1, 31)),
     ],
 )  # fmt: skip
 def test_days(given: str, day: date) -> None:
@@ -183,9 +187,35 @@ def test_numbers(given: str, number: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "number"),
+    [("1,5", "1.5"), ("1,500", "1.5"), ("1.234,5", "1234.5"), ("1,234,567.5", "1234567.5"), ("0.05", "0.05")],
+)
+def test_numbers_beside_semicolons(given: str, number: str) -> None:
+    """A comma there is what others write as a point: 1,500 dollars are no 1500."""
+    assert export(f"date;model;cost_usd\n2026-01-31;m;{given}\n").rows[0].figures["cost_usd"] == Decimal(number)
+
+
+@pytest.mark.parametrize("given", ["1.000", "1.234.567", '"1,500.5"', "1.5"])
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_counts_are_whole(given: str, separator: str) -> None:
+    """And 1.000 may be one, or a thousand."""
+    content = (
+        f"date,model,requests\n2026-01-31,m,{given}\n"
+        if separator == ","
+        else (f"date;model;requests\n2026-01-31;m;{given}\n")
+    )
+    with pytest.raises(UsageValueError, match="row 1: requests is a"):
+        export(content)
+
+
+@pytest.mark.parametrize(
     ("content", "told"),
     [
         ("", "usage.csv is empty"),
+        ("\n\n", "usage.csv is empty"),
+        ("date,model,requests\n2026-01-31,m,1e999999999\n", "requests is a number that can be"),
+        ("date,model,requests\n9999-12-31T23:00:00-02:00,m,1\n", "date is a date such as"),
+        ("date;model;requests\n2026-01-31;m;1,500\n", "requests is a whole number"),
         ("a,b\n1,2\n", "say which of its columns is the date (a, b)"),
         ("date,b\n1,2\n", "say which of its columns is the model (date, b)"),
         ("date,model,x\n1,2,3\n", "has none of requests, input_tokens"),
