@@ -197,6 +197,8 @@ class _Run(Run):
                 return "of another provider"
         if str(record.get("cost_source")).startswith(costs.FREE):
             return "refused by the provider"
+        if str(record.get("cost_source")).startswith(costs.UNSENT):
+            return "of a provider that was not reached"
         is_estimated = record.get("usage_source") != "provider"
         figures = {"requests": Decimal(1)}
         for figure in usage_exports.FIGURES[1:]:

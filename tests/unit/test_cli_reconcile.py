@@ -147,6 +147,10 @@ def test_estimates_are_shown_apart(folder: Folder) -> None:
         ({"provider": None}, None),
         ({"model": None, "response_model": None}, "without a model"),
         ({"outcome": "error", "cost_source": "not billed: the request was refused"}, "refused by the provider"),
+        (
+            {"outcome": "error", "cost_source": "not billed: the provider was not reached"},
+            "of a provider that was not reached",
+        ),
         ({"event": None, "event.action": "llm.call"}, "in another schema than the flat one"),
         ({"record_id": None}, None),
     ],
