@@ -50,13 +50,13 @@ class Facts:
     `pulled`: when a chunk was last asked for, `last`: when one last came. `is_left`: its loop was left. `loops`:
     iterators that are alive. `unread`: chunks that could not be read. `driven`: an answer is coming in, or has come.
     `told`: its answer does not pass here: somebody tells of it as a whole. `part`: the same call as an inner layer saw
-    it. `wire`: parses the body, where the chunks are its pieces.
+    it. `retries`: how often its SDK has sent it again. `wire`: parses the body, where the chunks are its pieces.
     """
 
     __slots__ = (
         "answer", "call_id", "chunks", "context", "driven", "ending", "fields", "first_content", "first_pull", "gap",
-        "hide_usage", "is_left", "last", "loops", "model", "part", "prompt", "provider", "pulled", "reader", "sending",
-        "settings", "started", "streamed", "told", "trace", "unread", "wait", "wire",
+        "hide_usage", "is_left", "last", "loops", "model", "part", "prompt", "provider", "pulled", "reader", "retries",
+        "sending", "settings", "started", "streamed", "told", "trace", "unread", "wait", "wire",
     )  # fmt: skip
 
     part: Facts | None
@@ -75,7 +75,7 @@ class Facts:
         self.part = None
         self.wire: Wire | None = None
         self.streamed = self.driven = self.hide_usage = self.is_left = self.told = False
-        self.chunks = self.unread = self.loops = 0
+        self.chunks = self.unread = self.loops = self.retries = 0
         self.wait = self.gap = self.sending = 0.0
         self.first_pull: float | None = None
         self.first_content: float | None = None
@@ -165,6 +165,7 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
         outcome=outcome,
         ended_by=ended_by,
         http_status=status,
+        retries=sum(layer.retries for layer in layers) or None,
         service_tier=answer.service_tier,
         finish_reason=_finish_reason(answer),
         cut_choices=_cut_choices(answer),
