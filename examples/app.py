@@ -13,7 +13,6 @@ import json
 import logging.config
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import openai
@@ -49,21 +48,14 @@ class Question(BaseModel):
         return [{"role": "system", "content": rules}, {"role": "user", "content": self.text}]
 
 
-@asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """At the end, what is still open or on its way goes into the log."""
-    yield
-    llmlog.flush()
-
-
 async def user(x_user_id: Annotated[str | None, Header()] = None) -> None:
     """From here on, every record of this request says who asked."""
     if x_user_id:
         llmlog.bind(user_id=x_user_id)
 
 
-app = FastAPI(lifespan=lifespan, dependencies=[Depends(user)])
-app.add_middleware(ASGIMiddleware)
+app = FastAPI(dependencies=[Depends(user)])
+app.add_middleware(ASGIMiddleware)  # at the server's end, what is still open or on its way goes into the log, too
 
 
 @app.post("/chat")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import logging
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from llmlog import context, records
@@ -52,7 +53,9 @@ def tell(totals: Totals, where: Context, trace: Mapping[str, str], call_id: str,
     }
     fields.pop("trace_flags", None)
     at_least = "at least " if totals.cost_partial else ""
-    said = f"request over its budget of ${settings.budget_usd}: {totals.calls} calls, {at_least}${totals.cost_usd:.6f}"
+    budget = format(Decimal(str(settings.budget_usd)), "f")  # never 3e-05
+    calls = "1 call" if totals.calls == 1 else f"{totals.calls} calls"
+    said = f"request over its budget of ${budget}: {calls}, {at_least}${totals.cost_usd:.6f}"
     records.emit(records.EVENTS, logging.WARNING, said, fields)
     if settings.on_budget is None:
         return

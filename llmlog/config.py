@@ -118,6 +118,10 @@ def _keep_journal(folder: str | os.PathLike[str] | None) -> None:
         journal.enable(folder)
 
 
+_SERVERS = ("uvicorn", "uvicorn.access", "gunicorn.error", "gunicorn.access")
+"""Loggers that servers set up before they import the application, with handlers and no propagation."""
+
+
 def dict_config(
     *,
     file: str | os.PathLike[str] | None = None,
@@ -140,6 +144,9 @@ def dict_config(
     stdout, False for neither; None: True where there is no other handler. `service` and `env`: fields of every record,
     and labels in Loki. `level`: of the root logger. `schema`: whose names the fields have in JSON: "flat" (llmlog's
     own), "otel" or "ecs". `redact`: whether personal data is taken out.
+
+    The loggers of uvicorn and gunicorn, which keep their lines from the root logger and write them as they are, lose
+    their own handlers: access lines and tracebacks go where all else goes, redacted and with the request's id.
     """
     if file is not None and not isinstance(file, (str, os.PathLike)):
         raise UsageTypeError(f"file is a path or None, got {shown(file)}")
@@ -202,6 +209,7 @@ def dict_config(
         "formatters": formatters,
         "handlers": handlers,
         "root": {"level": level, "handlers": list(handlers)},
+        "loggers": {name: {"handlers": [], "propagate": True} for name in _SERVERS},
     }
 
 

@@ -84,7 +84,7 @@ def of_record(record: Mapping[str, Any], *, table: PriceTable | None = None) -> 
 
     A record that bears no usage, or has no time, or is of a model without a price, has None.
     """
-    if (source := str(record.get("cost_source"))).startswith((FREE, CACHED)):
+    if (source := str(record.get("cost_source"))).startswith((FREE, UNSENT, CACHED)):
         return Price(Decimal(0), source)
     try:
         at = datetime.fromisoformat(str(record.get("timestamp")))
@@ -99,6 +99,8 @@ def of_record(record: Mapping[str, Any], *, table: PriceTable | None = None) -> 
 
 FREE = "not billed: the request was refused"
 """The source of a cost of nothing: the provider answered with an HTTP error instead of working."""
+UNSENT = "not billed: the provider was not reached"
+"""The same, where there was no connection that the request could have been sent by."""
 CACHED = "not billed: a cache answered"
 """The same, where the provider was not asked: the application's own cache had the answer."""
 

@@ -45,7 +45,7 @@ def figures(
     unread: bool,
     settings: Settings,
 ) -> dict[str, Any]:
-    """The record's tokens and cost. `free`: why it cost nothing (`costs.FREE`, `costs.CACHED`); None: it did.
+    """The record's tokens and cost. `free`: why it cost nothing (`costs.FREE` and the like); None: it did.
 
     `unread`: an answer came in a form that nobody here reads, so that its length is not known.
     """

@@ -132,6 +132,7 @@ _TABLE = (
     _field("tags", "list[str]", "the user's own words for the call, as the framework has them", ecs="tags"),
     _field("cached", "bool", "true where a cache of the application's answered, and not the provider"),
     _field("attempt", "int", "which attempt of its logical call: 1 is the first", loki="metadata"),
+    _field("retries", "int", "how often the SDK sent the request again by itself, which takes its time"),
     _both("temperature", "float", "the sampling temperature asked for", "gen_ai.request.temperature"),
     _both("max_tokens", "int", "the most tokens to answer with", "gen_ai.request.max_tokens", unit="tokens"),
     _both("top_p", "float", "the nucleus of the sampling asked for", "gen_ai.request.top_p"),

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from llmlog.answers import Answer
 from llmlog.captures import captured, cut
 from llmlog.context import NOTHING, Context
-from llmlog.costs import CACHED, FREE
+from llmlog.costs import CACHED, FREE, UNSENT
 from llmlog.faults import fault, notice
 from llmlog.figures import figures
 from llmlog.plain import text_of, type_name
@@ -24,6 +24,7 @@ __all__ = ["Ending", "Facts", "beginning", "best_informed", "error_fields", "pro
 
 _LEFT_EARLY = frozenset({"close", "context_exit", "loop_left", "garbage_collected", "client_disconnect"})
 _CONSUMER_WENT = frozenset({*_LEFT_EARLY, "consumer_exception", "cancellation"})
+_CAUSES = 10  # of an error that are looked at: chains may be rings
 _MAX_ERROR = 500
 
 
@@ -49,13 +50,13 @@ class Facts:
     `pulled`: when a chunk was last asked for, `last`: when one last came. `is_left`: its loop was left. `loops`:
     iterators that are alive. `unread`: chunks that could not be read. `driven`: an answer is coming in, or has come.
     `told`: its answer does not pass here: somebody tells of it as a whole. `part`: the same call as an inner layer saw
-    it. `wire`: parses the body, where the chunks are its pieces.
+    it. `retries`: how often its SDK has sent it again. `wire`: parses the body, where the chunks are its pieces.
     """
 
     __slots__ = (
         "answer", "call_id", "chunks", "context", "driven", "ending", "fields", "first_content", "first_pull", "gap",
-        "hide_usage", "is_left", "last", "loops", "model", "part", "prompt", "provider", "pulled", "reader", "sending",
-        "settings", "started", "streamed", "told", "trace", "unread", "wait", "wire",
+        "hide_usage", "is_left", "last", "loops", "model", "part", "prompt", "provider", "pulled", "reader", "retries",
+        "sending", "settings", "started", "streamed", "told", "trace", "unread", "wait", "wire",
     )  # fmt: skip
 
     part: Facts | None
@@ -74,7 +75,7 @@ class Facts:
         self.part = None
         self.wire: Wire | None = None
         self.streamed = self.driven = self.hide_usage = self.is_left = self.told = False
-        self.chunks = self.unread = self.loops = 0
+        self.chunks = self.unread = self.loops = self.retries = 0
         self.wait = self.gap = self.sending = 0.0
         self.first_pull: float | None = None
         self.first_content: float | None = None
@@ -126,9 +127,10 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
     if outcome == "error" and status is None and answer.error:
         status = answer.error[2]
     refused = status is not None and not call.chunks
+    unsent = outcome == "error" and status is None and not call.chunks and _never_connected(ending.error)
     came = call.chunks or (call.driven and not call.streamed)
     unread = bool(reader.formats and came and _nothing_read(answer))
-    unseen = call.told and call.streamed and not (call.chunks or refused) and _nothing_read(answer)
+    unseen = call.told and call.streamed and not (call.chunks or refused or unsent) and _nothing_read(answer)
     if unread:
         notice("unread", "a call's answer came in a form that is not read: its record has no output tokens or text")
     try:
@@ -139,7 +141,7 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
                 prompt,
                 provider=provider,
                 model=model,
-                free=CACHED if fields.get("cached") is True else FREE if refused else None,
+                free=CACHED if fields.get("cached") is True else FREE if refused else UNSENT if unsent else None,
                 unread=unread or unseen,
                 settings=call.settings,
             )
@@ -163,6 +165,7 @@ def summary(call: Facts) -> tuple[int, str, dict[str, Any]]:
         outcome=outcome,
         ended_by=ended_by,
         http_status=status,
+        retries=sum(layer.retries for layer in layers) or None,
         service_tier=answer.service_tier,
         finish_reason=_finish_reason(answer),
         cut_choices=_cut_choices(answer),
@@ -310,6 +313,28 @@ def _status(error: BaseException | None) -> int | None:
     except Exception:  # an error whose attributes raise
         pass
     return None
+
+
+_NO_CONNECTION = frozenset({
+    "ConnectionRefusedError", "gaierror",  # the standard library's
+    "ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError",  # httpx's and httpcore's, requests' too
+    "ConnectTimeoutError", "NewConnectionError",  # urllib3's, botocore's
+    "EndpointConnectionError", "ClientConnectorError",  # botocore's, aiohttp's
+})  # fmt: skip
+
+
+def _never_connected(error: BaseException | None) -> bool:
+    """Whether there was no connection. A read that timed out is none of these: the provider may have worked on.
+
+    Causes are followed, and one context, of those who raise in a handler: an attempt before may stand further back.
+    """
+    for depth in range(_CAUSES):
+        if error is None:
+            break
+        if any(kind.__name__ in _NO_CONNECTION for kind in type(error).__mro__):
+            return True
+        error = error.__cause__ or (error.__context__ if depth == 0 else None)
+    return False
 
 
 def _message(fields: dict[str, Any]) -> str:

@@ -202,6 +202,8 @@ class _Run(Run):
             return "refused by the provider"
         if source.startswith(costs.CACHED):
             return "that a cache answered"
+        if source.startswith(costs.UNSENT):
+            return "of a provider that was not reached"
         is_estimated = record.get("usage_source") != "provider"
         figures = {"requests": Decimal(1)}
         for figure in usage_exports.FIGURES[1:]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import copy
 import functools
+import weakref
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
@@ -29,6 +31,10 @@ _RAW = "X-Stainless-Raw-Response"
 
 _RAW_FORMS = ("with_raw_response", "with_streaming_response")
 """What a resource keeps once it was used, with the methods of then."""
+
+
+_sent: ContextVar[weakref.ref[Call] | None] = ContextVar("llmlog_sent", default=None)
+"""The call whose request was last sent in this context: what its SDK does till it has an answer is part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,8 @@ def install(client: Any, provider: str, endpoints: tuple[Endpoint, ...], options
                 if hasattr(resource, name):
                     method = getattr(resource, name)
                     undo.put(resource, name, _method(method, gate, endpoint, is_async and name != "stream"))
+    if callable(pause := getattr(client, "_sleep_for_retry", None)):
+        undo.put(client, "_sleep_for_retry", _counting(pause))
     for name in ("copy", "with_options"):
         undo.put(client, name, _copying(getattr(client, name), options))
 
@@ -85,6 +93,18 @@ def _copying(method: Callable[..., Any], options: Options) -> Callable[..., Any]
     return copied
 
 
+def _counting(pause: Callable[..., Any]) -> Callable[..., Any]:
+    """What the SDK does before it sends a request again. A record that tells of the time has to tell how often."""
+
+    @functools.wraps(pause)
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        if (ref := _sent.get()) is not None and (call := ref()) is not None:
+            call.retries += 1
+        return pause(*args, **kwargs)
+
+    return counted
+
+
 class _Gate:
     """Watches what goes through one client's `request(cast_to, options, *, stream, stream_cls)`."""
 
@@ -100,11 +120,13 @@ class _Gate:
         path = str(request.url).partition("?")[0].rstrip("/")
         endpoint = next((one for one in self.endpoints if path.endswith(one.path)), None)
         if endpoint is None or request.method.lower() != "post":
+            _sent.set(None)
             return None
         body = _body(request)
         streamed = bool(kwargs.get("stream"))
         wanted = streamed and endpoint.asks_usage and _raw_form(request) is None
         call, hides = self.begin_call(endpoint, body, streamed, asks=wanted)
+        _sent.set(weakref.ref(call))
         request = copy.copy(request)
         if hides:
             told = {**_mapping(body.get("stream_options")), "include_usage": True}

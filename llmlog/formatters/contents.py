@@ -25,11 +25,12 @@ STACK_IS_FULL = '{"message":"a log record could not be written: the stack is ful
 """The line where nothing else could be made."""
 
 _OURS = FIELDS.keys() - STANDARD_ATTRIBUTES
+_LEFT_OUT = STANDARD_ATTRIBUTES | {"color_message"}  # uvicorn's: its message once more, with a terminal's escapes
 
 
 def message_and_extras(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
     """The message, and the fields beside it: those of `extra=`, of a dict as message, of the filters."""
-    extras = {k: v for k, v in record.__dict__.items() if k in _OURS or (k not in STANDARD_ATTRIBUTES and k[:1] != "_")}
+    extras = {k: v for k, v in record.__dict__.items() if k in _OURS or (k not in _LEFT_OUT and k[:1] != "_")}
     if issubclass(type(record.msg), dict):
         extras = {**record.msg, **extras}  # type: ignore[dict-item] # a LogRecord's msg may be any object
         message: Any = extras.pop("message", "")

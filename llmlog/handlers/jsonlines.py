@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import io
+import itertools
 import logging
 import os
 import stat
+import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from llmlog.exceptions import UsageTypeError, shown
@@ -16,6 +19,7 @@ from llmlog.formatters import JSONFormatter
 
 __all__ = ["JSONLinesHandler"]
 
+_spells = itertools.count(1)  # in which a file could not be written to: each is told
 _fdatasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
 
@@ -48,6 +52,7 @@ class JSONLinesHandler(logging.FileHandler):
         self._fsync = fsync
         self._torn = False  # whether the file ends in a part of a line
         self._size = 0  # of the file after our last look at it
+        self._lost = 0  # records since the system last took one
         super().__init__(filename, mode="ab", delay=delay)
         self.setFormatter(JSONFormatter())
 
@@ -62,6 +67,8 @@ class JSONLinesHandler(logging.FileHandler):
             self._append(b"\n" + line if self._torn else line)
             if self._fsync:
                 _sync(self.stream.fileno())
+            if self._lost:
+                self._tell_lost("; it takes records again")
             if self._closed:  # after logging.shutdown() there is nobody left to close the file
                 self.stream.close()
                 self.stream = None
@@ -69,6 +76,29 @@ class JSONLinesHandler(logging.FileHandler):
             raise
         except Exception:
             self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """As the standard library does it. Of records that the system does not take only the first is reported.
+
+        A full disk would bring a traceback for each; the later ones are counted, and told when that is over.
+        """
+        if isinstance(sys.exception(), OSError):
+            self._lost += 1
+            if self._lost > 1:
+                return
+        super().handleError(record)
+
+    def close(self) -> None:
+        """Close the file, and tell what could not be written."""
+        with self.lock or nullcontext():
+            if self._lost:
+                self._tell_lost("")
+        super().close()
+
+    def _tell_lost(self, since: str) -> None:
+        lost, self._lost = self._lost, 0
+        records = "1 record" if lost == 1 else f"{lost} records"
+        notice(f"{self.baseFilename}: {next(_spells)}", f"{records} could not be written to {self.baseFilename}{since}")
 
     def _append(self, line: bytes) -> None:
         rest = memoryview(line)

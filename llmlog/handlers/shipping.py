@@ -26,6 +26,7 @@ from llmlog.handlers.spool import Spool
 __all__ = ["Shipper", "is_shipping"]
 
 _MENDINGS = 4  # of one entry, then it is put aside whatever the backend says
+_POLL = 0.05  # seconds between two looks of one that waits: what another process does is told to nobody
 
 _here = threading.local()
 
@@ -254,23 +255,27 @@ class Shipper:
         self._batches.look()
         self._outage.hurry()
         self.ready()
+        wake_at = 0.0
         while True:
             if self._batches.looks > looks and not self._spool.left():
                 return True
-            left = deadline - time.monotonic()
+            now = time.monotonic()
+            left = deadline - now
             if left <= 0 or not (
                 patient or (self._outage.failures == failures and self._outage.may_send(self._clock()))
             ):
                 return False
             thread = self._thread
             if thread is not None and thread.is_alive():
-                self._spool.wake.set()
+                if now >= wake_at:  # not after each of its turns: in an outage they do nothing, and would spin
+                    wake_at = now + _POLL
+                    self._spool.wake.set()
                 with self._changed:
-                    self._changed.wait(min(left, 0.05))
+                    self._changed.wait(min(left, _POLL))
             else:
                 wait = self.turn(left)
                 if wait is None:
-                    wait = 0.05  # another process has taken a segment over: see when it is gone
+                    wait = _POLL  # another process has taken a segment over: see when it is gone
                 if wait and (self._batches.looks == looks or self._spool.left()):
                     self._spool.wake.wait(min(wait, max(0.0, deadline - time.monotonic())))
                     self._spool.wake.clear()

@@ -121,6 +121,15 @@ def test_an_http_error(
 
 
 @pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("path", ["messages.create", "messages.stream"])
+def test_retries_are_counted(server: ScriptedServer, calls: Records, path: str, is_async: bool) -> None:
+    """One record, which says how often the SDK sent the request again: the time is not the model's."""
+    server.play(Script(status=529, headers={"retry-after-ms": "1"}), Script())
+    call(llmlog.wrap(client_of(server, is_async, max_retries=2)), path, **ASKED)
+    assert (calls.one()["outcome"], calls.one()["retries"]) == ("completed", 1)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
 def test_no_answer(server: ScriptedServer, calls: Records, is_async: bool) -> None:
     """A provider that does not answer in time."""
     server.play(Script(hang_before="headers"))

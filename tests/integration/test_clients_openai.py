@@ -318,20 +318,41 @@ def test_no_answer(url: str, calls: Records, path: str, is_async: bool) -> None:
     assert missing["error_type"] == "openai.APIConnectionError"
 
 
-def test_retries_are_one_call(calls: Records) -> None:
-    """What the SDK tries again is one call to the user, and one record."""
+@pytest.mark.parametrize("is_async", [False, True])
+def test_retries_are_one_call(calls: Records, is_async: bool) -> None:
+    """What the SDK tries again is one call to the user, and one record, which says how often; what it tries again of
+    another request is none of it."""
     tried = []
 
-    def once(path: str, raw: bytes) -> Reply:
+    def third(path: str, raw: bytes) -> Reply:
         tried.append(path)
-        return chat({}) if len(tried) == 2 else whole({}, status=500, headers={"retry-after-ms": "1"})
+        if len(tried) % 3 and len(tried) < 9:
+            return whole({}, status=500, headers={"retry-after-ms": "1"})
+        return chat(json.loads(raw)) if raw else whole({"object": "list", "data": []})
 
-    with answering(once) as url:
-        shape = Shape(url, False, max_retries=2)
+    with answering(third) as url:
+        for path, kwargs in (
+            ("chat.completions.create", CHAT),
+            ("chat.completions.create", CHAT | STREAM),
+            ("models.retrieve", {"model": "gpt-4o-mini"}),
+            ("chat.completions.create", CHAT),
+        ):
+            shape = Shape(url, is_async, max_retries=2)
+            llmlog.wrap(shape.client)
+            shape.call(path, **kwargs)
+    assert len(tried) == 10
+    assert [record["outcome"] for record in calls.all()] == ["completed"] * 3
+    assert [record.get("retries") for record in calls.all()] == [2, 2, None]
+
+
+def test_retries_that_come_to_nothing(calls: Records) -> None:
+    """The record of the failure says that it was the last of several."""
+    with answering(lambda path, raw: whole({}, status=429, headers={"retry-after-ms": "1"})) as url:
+        shape = Shape(url, False, max_retries=1)
         llmlog.wrap(shape.client)
-        shape.call("chat.completions.create", **CHAT)
-    assert len(tried) == 2
-    assert calls.one()["outcome"] == "completed"
+        with pytest.raises(openai.RateLimitError), llmlog.call(model="gpt-4o-mini"):
+            shape.call("chat.completions.create", **CHAT)
+    assert (calls.one()["http_status"], calls.one()["retries"]) == (429, 1)
 
 
 def test_what_parse_refuses_has_its_figures(shape: Shape, calls: Records) -> None:

@@ -8,6 +8,9 @@ import logging.config
 import pathlib
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -129,6 +132,49 @@ def test_delivery(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> No
             if handler not in before:
                 handler.close()
         root.handlers[:], root.level = before, level
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+def test_questions(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's commands find what the text says that they find."""
+    monkeypatch.chdir(tmp_path)
+    records = [
+        {"logger": "shop", "message": "a question", "request_id": "r-1", "timestamp": "t", "level": "INFO"},
+        call("1", request_id="r-1", feature="chat", latency_ms=900.0, wait_ms=100.0, consumer_ms=800.0),
+        call("2", request_id="r-2", feature="chat", latency_ms=20.0, cost_usd=None),
+        call("3", request_id="r-3", feature="search", latency_ms=20.0),
+        {"event": "http.request", "request_id": "r-2", "latency_ms": 900.0, "message": "GET /a by ann@example.com"},
+    ]
+    del records[2]["cost_usd"]
+    (tmp_path / "llm.jsonl").write_text("".join(json.dumps(one) + "\n" for one in records))
+    found = [one for language, code in BLOCK.findall((DOCS / "questions.md").read_text()) for one, _ in commands(code)]
+    request, cost, unpriced, slow, personal = found
+
+    def printed(arguments: list[str]) -> str:
+        return subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    assert [line.split("\t")[-1] for line in printed(request).splitlines()] == [
+        "a question",
+        records[1]["message"],
+    ]
+    costs = [json.loads(one) for one in printed([cost[0], "-c", *cost[1:]]).splitlines()]
+    assert [(one["feature"], one["calls"]) for one in costs] == [("chat", 2), ("search", 1)]
+    assert [one["usd"] for one in costs] == [0.00021, 0.00021]
+    assert printed(unpriced) == "1\n"
+    assert (json.loads(printed(slow))["request_id"], json.loads(printed(slow))["consumer_ms"]) == ("r-1", 800.0)
+    assert run(personal).exit_code == 1
+    assert "ann@" not in run(personal).output
+
+
+def test_testing(tmp_path: pathlib.Path) -> None:
+    """The page's tests pass, with nothing but the plugin."""
+    [(language, code)] = BLOCK.findall((DOCS / "testing.md").read_text())
+    assert language == "python"
+    (tmp_path / "test_page.py").write_text(code)
+    command = [sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_page.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 passed" in done.stdout
 
 
 def test_links_of_the_pages() -> None:

@@ -294,8 +294,9 @@ def recover(folder: pathlib.Path) -> int:
 
 
 def recorded_by_anybody(folder: pathlib.Path) -> list[tuple[str, str, str]]:
-    records = map(json.loads, (folder / "records.jsonl").read_text().splitlines())
-    return sorted((record["call"], record["outcome"], record["ended_by"]) for record in records)
+    records = [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
+    calls = [record for record in records if record.get("event") == "llm.call"]  # the server's own lines are there, too
+    return sorted((record["call"], record["outcome"], record["ended_by"]) for record in calls)
 
 
 def uvicorn_workers(port: int, *more: str) -> list[str]:

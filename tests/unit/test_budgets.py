@@ -118,6 +118,14 @@ class TestBudget:
         assert record["call_id"] == calls.all()[1]["call_id"]
         assert record["record_id"] not in {call["record_id"] for call in calls.all()}
 
+    def test_small_ones_are_written_out(self, budgets: Callable[[], list[dict[str, Any]]]) -> None:
+        """The message is for people: a fraction of a cent is no 5e-05, and one call is one."""
+        llmlog.configure(budget_usd=0.00005)
+        with llmlog.request():
+            spend()
+        (record,) = budgets()
+        assert record["message"] == "request over its budget of $0.00005: 1 call, $0.010000"
+
     def test_is_that_of_each_request(self, calls: Records, budgets: Callable[[], list[dict[str, Any]]]) -> None:
         """What another request has spent is not counted, and calls outside of any have no budget."""
         llmlog.configure(budget_usd=0.03)

@@ -59,6 +59,57 @@ def test_a_failure_of_the_sending_is_the_end(calls: Records) -> None:
     assert (record["input_tokens"], record["output_tokens"], record["cost_usd"]) == (2, 0, 0.0)
 
 
+class ConnectError(Exception):
+    """What httpx raises where nobody listens."""
+
+
+class ReadTimeout(Exception):
+    """What it raises where no answer comes in time."""
+
+
+def raised_from(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+def after(error: Exception, before: Exception) -> Exception:
+    error.__context__ = before
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "is_billed"),
+    [
+        (ConnectionRefusedError(111, "refused"), False),
+        (raised_from(RuntimeError("Connection error."), raised_from(ConnectError(), OSError())), False),
+        (after(RuntimeError("raised in a handler"), raised_from(RuntimeError(), ConnectError())), False),
+        (raised_from(RuntimeError("Request timed out."), ReadTimeout()), True),
+        (raised_from(RuntimeError(), after(ReadTimeout(), ConnectError("an attempt before"))), True),
+        (raised_from(error := RuntimeError("a ring"), error), True),
+    ],
+    ids=["refused", "cause", "context", "timeout", "second-attempt", "ring"],
+)
+def test_what_could_not_be_sent_costs_nothing(calls: Records, error: Exception, is_billed: bool) -> None:
+    """Where there was no connection nothing is billed; after a read that timed out the provider may have worked on."""
+    with pytest.raises(type(error)), llmlog.call(model="gpt-4o-mini", input="Hi there"):
+        raise error
+    record = calls.one()
+    assert record["outcome"] == "error"
+    assert (record["cost_usd"] > 0, record["cost_source"].startswith("not billed")) == (is_billed, not is_billed)
+
+
+def test_a_connection_that_broke_later_is_billed(calls: Records) -> None:
+    """What came before it is counted, whatever the error says."""
+
+    def breaks() -> Any:
+        yield chunk("Hello")
+        raise ConnectionRefusedError
+
+    with pytest.raises(ConnectionRefusedError):
+        list(llmlog.stream(breaks(), model="gpt-4o-mini", input="Hi there"))
+    assert calls.one()["cost_usd"] > 0
+
+
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), KeyboardInterrupt()])
 def test_cancelling_the_sending(calls: Records, error: BaseException) -> None:
     """A cancellation while the call is being sent."""

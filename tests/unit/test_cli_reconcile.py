@@ -149,6 +149,10 @@ def test_estimates_are_shown_apart(folder: Folder) -> None:
         ({"model": None, "response_model": None}, "without a model"),
         ({"outcome": "error", "cost_source": "not billed: the request was refused"}, "refused by the provider"),
         ({"cost_usd": 0.0, "cost_source": "not billed: a cache answered"}, "that a cache answered"),
+        (
+            {"outcome": "error", "cost_source": "not billed: the provider was not reached"},
+            "of a provider that was not reached",
+        ),
         ({"event": None, "event.action": "llm.call"}, "in another schema than the flat one"),
         ({"record_id": None}, None),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import logging.config
@@ -155,6 +156,23 @@ def test_handlers_by_what_is_asked_for() -> None:
     assert list(llmlog.dict_config()["handlers"]) == ["llmlog_console"]
     assert list(llmlog.dict_config(file="a", console=True)["handlers"]) == ["llmlog_file", "llmlog_console"]
     assert json.loads(json.dumps(llmlog.dict_config(file="a"))) == llmlog.dict_config(file="a")
+
+
+def test_the_loggers_of_servers(tmp_path: pathlib.Path) -> None:
+    """What a server has set up before it imports the application does not pass the redaction by; its level stays."""
+    file, said = tmp_path / "llm.jsonl", io.StringIO()
+    server = logging.getLogger("uvicorn")
+    server.addHandler(logging.StreamHandler(said))
+    server.propagate = False
+    server.setLevel("ERROR")
+    try:
+        logging.config.dictConfig(llmlog.dict_config(file=file))
+        logging.getLogger("uvicorn.error").error("from %s", PERSONAL)
+        logging.getLogger("uvicorn.error").warning("from %s", PERSONAL)
+        assert [record["message"] for record in lines(file)] == ["from <EMAIL>"]
+        assert said.getvalue() == ""
+    finally:
+        server.setLevel(logging.NOTSET)
 
 
 @pytest.mark.parametrize(

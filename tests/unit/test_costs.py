@@ -403,7 +403,7 @@ class TestOfRecord:
         found = of_record(self.RECORD, table=load({"name": "x", "version": "1", "models": {"gpt-4o*": {"input": 1}}}))
         assert found == Price(Decimal("0.001"), "x 1", partial=True)
 
-    @pytest.mark.parametrize("why", ["the request was refused", "a cache answered"])
+    @pytest.mark.parametrize("why", ["the request was refused", "the provider was not reached", "a cache answered"])
     def test_of_what_was_not_billed_is_nothing(self, why: str) -> None:
         """Whatever was counted."""
         found = of_record({**self.RECORD, "cost_source": f"not billed: {why}"})

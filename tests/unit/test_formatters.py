@@ -152,6 +152,14 @@ class TestFlat:
             "public_",
         }
 
+    def test_the_message_in_colours_is_left_out(self) -> None:
+        """uvicorn's lines have theirs once more, with escapes for a terminal."""
+        record = logging.makeLogRecord({"msg": "Started", "color_message": "\x1b[36mStarted\x1b[0m", "pid": 7})
+        line = JSONFormatter().format(record)
+        assert json.loads(line)["pid"] == 7
+        assert "color" not in line
+        assert "color" not in ConsoleFormatter().format(record)
+
     def test_a_dict_as_message_is_merged(self) -> None:
         """Its items are fields, its "message" the message; extras win."""
         made = flat(record({"message": 3, "a": 1, "b": 2, "level": "odd", "name": "bob"}, b=4))

@@ -275,6 +275,47 @@ def test_a_file_that_cannot_be_opened_later_goes_to_handle_error(
     assert len(failed) == 1
 
 
+def test_a_full_disk_is_told_once(
+    handler: JSONLinesHandler, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One traceback for all records of one full disk, and how many they were once it is over."""
+
+    def full(fd: int, data: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    for spell in (3, 1):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", full)
+            for _ in range(spell):
+                handler.handle(record("lost"))
+        assert capsys.readouterr().err.count("Traceback") == 1
+        handler.handle(record("kept"))
+        told = f"{spell} records" if spell > 1 else "1 record"
+        assert f"{told} could not be written to {path}; it takes records again\n" in capsys.readouterr().err
+        handler.handle(record("kept"))
+        assert capsys.readouterr().err == ""
+    assert [line["message"] for line in lines(path)] == ["kept"] * 4
+
+
+def test_what_was_lost_till_the_end_is_told_at_the_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The disk is still full when the handler is closed."""
+    handler = JSONLinesHandler(path)
+
+    def full(fd: int, data: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        handler.handle(record("lost"))
+        handler.handle(record("lost"))
+    capsys.readouterr()
+    handler.close()
+    handler.close()
+    assert capsys.readouterr().err == f"llmlog: 2 records could not be written to {path}\n"
+
+
 def test_text_that_utf8_cannot_hold_is_escaped(handler: JSONLinesHandler, path: Path) -> None:
     """Another formatter's line with a lone surrogate is written all the same."""
     handler.setFormatter(logging.Formatter('{"message": "%(message)s"}'))

@@ -428,6 +428,25 @@ def test_an_impatient_flush_ends_with_the_first_failure(line: Line, monkeypatch:
     assert line.shipper.flush(60.0, patient=False) is True
 
 
+def test_a_flush_in_an_outage_does_not_spin(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks again some times a second, and not after each of the thread's turns that had to do nothing."""
+    turns, step = [], line.shipper.step
+
+    def counted() -> float | None:
+        turns.append(line.shipper.is_out)
+        return step()
+
+    monkeypatch.setattr(line.shipper, "step", counted)
+    line.backend.answers.append(OSError())
+    line.log()
+    assert line.shipper.flush(0.5) is False  # its clock stands still: no second attempt
+    assert len(line.sent) == 1
+    assert True in turns
+    assert len(turns) <= 20  # thousands, where each turn is followed by the next
+    line.clock.advance(30.0)
+    assert line.shipper.flush(60.0) is True
+
+
 def test_entries_are_what_backends_are_promised(line: Line) -> None:
     """Stamps rise, lines are JSON without a newline, keys are unique."""
     line.log(100)
