@@ -19,10 +19,10 @@ def nothing(text: str) -> list[Place]:
 def test_a_sign_leads_to_its_detector() -> None:
     """A detector runs where all its signs are shown, and only there."""
     made = Plans(DETECTORS, STEMS)
-    assert made[(signs.MAIL,)] == ((email,), (), False)
+    assert made[(signs.MAIL,)] == ((email,), (), False, False)
     assert made[(signs.IBAN, signs.SMALL_IBAN)].steps == (iban,)
     assert made[(signs.SMALL_IBAN, signs.IBAN_WORD)].steps == (small_iban,)
-    assert made[()] == ((), (), False)
+    assert made[()] == ((), (), False, False)
 
 
 def test_a_detector_that_is_not_wanted_has_no_part() -> None:
@@ -49,6 +49,12 @@ def test_when_digits_are_read(shown: tuple[int, ...], read: bool) -> None:
     """Runs of digits are read where a number shows, or a few digits and a telling word."""
     assert Plans(DETECTORS, ())[shown].numbers is read
     assert Plans({"email": email}, ())[shown].numbers is False
+
+
+def test_when_escapes_are_read() -> None:
+    """Where the text says something else than it shows."""
+    assert Plans(DETECTORS, ())[(signs.ESCAPED,)].escaped
+    assert not Plans(DETECTORS, ())[(signs.MAIL,)].escaped
 
 
 def test_everything() -> None:
