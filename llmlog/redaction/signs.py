@@ -14,8 +14,8 @@ __all__ = [
 Gate = Callable[[str], Collection[int]]
 """From a text to the signs that are in it."""
 
-MAIL, USER, NUMBERS, DIGITS, WORD, COLON, MAC, DOTTED_MAC, IBAN, SMALL_IBAN, IBAN_WORD, SHAPE, BIRTH, ID_WORD = range(
-    14
-)
+(
+    MAIL, USER, NUMBERS, DIGITS, WORD, COLON, MAC, DOTTED_MAC, IBAN, SMALL_IBAN, IBAN_WORD, SHAPE, BIRTH, ID_WORD
+) = range(14)  # fmt: skip
 BY_SHAPE = 14  # from here on: each of `SHAPES`
 BY_STEM = BY_SHAPE + len(SHAPES)  # from here on: each of the stems of names whose values go
