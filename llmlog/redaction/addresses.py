@@ -15,7 +15,7 @@ __all__ = ["dotted_mac", "email", "ipv4_in", "ipv6", "is_machine", "mac", "useri
 _MAIL = re.compile(r"(?<![\w.+'~!#$*^-])([\w.+'~!#$*^-]++)(?:@|%40)([\w-]++(?:\.[\w-]++)++)")
 _LOCAL = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+'~!#$*^-"
 _LOCAL_LEADS = ".+'~!#$*^-"
-_AT = re.compile(r"@[A-Za-z0-9_-]++(?:\.([A-Za-z0-9_-]++))++")  # in ASCII: twice as fast as `\w`
+_AT = re.compile(r"@[A-Za-z0-9_-]++(?:\.([A-Za-z0-9_-]++))++")  # ASCII: a look into a table, where `\w` asks Unicode
 _REACH = 256
 
 

@@ -1,9 +1,9 @@
 """Where personal data stands in a text: one function for each kind, pure, in linear time.
 
-Each yields the spans `(start, end)` of what it found, and looks first for a character without which there is nothing
-to find. No text can make one slow: runs are read possessively or up to a bound, and a search never begins twice in
-the same run. Forms that are only likely (`20 32 85 26`, a card number of twelve digits) count where a telling word is
-near.
+Each returns the places `(start, end, kind)` of what it found, and looks first for a character without which there is
+nothing to find. No text can make one slow: runs are read possessively or up to a bound, and a search never begins
+twice in the same run. Forms that are only likely (`20 32 85 26`, a card number of twelve digits) count where a telling
+word is near.
 
 The engine does not call them one after the other: what is made of digits it looks for in one reading (`IN_RUNS`).
 """

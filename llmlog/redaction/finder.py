@@ -80,7 +80,7 @@ class Finder:
         for find in steps:
             found += find(text)
         if stems:
-            found += pairs(text, stems, self._judge, found)
+            found += pairs(text, stems, self._judge, frozenset(found))
         if numbers:
             self._find_in_runs(text, found)
         return found

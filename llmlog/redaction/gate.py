@@ -55,7 +55,7 @@ _PATTERNS: dict[int, tuple[str, ...]] = {
     signs.IBAN_WORD: ("iban|IBAN",),
     signs.SHAPE: (r"(?i:bearer|basic) [A-Za-z0-9+/=_.~ \-]{8}", "-----BEGIN ", "curl .*-"),
     signs.BIRTH: tuple(map(re.escape, births.STEMS)),
-    signs.USER: ("://[^@]*@",),
+    signs.USER: (r"://[^\s/@\"'<>]*@",),
     signs.ESCAPED: (escapes.PATTERN,),
     signs.ID_WORD: (ids.pattern(before="(?:^|[^a-z])", after="(?:$|[^a-z])"),),
 }  # fmt: skip

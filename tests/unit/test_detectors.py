@@ -561,7 +561,8 @@ MORE = (
     "aaaa.", "DE12 ", "DE12", "de89 3704 ", "http://u:p@", "&sig=a", "Basic YTpi ", "curl -u a:", "xoxb-1-", "eyJa.eyJ",
     "\uff11", "\u0661 ", "é@", "ssn 123 45 ", "123-45-", "(1) ", "1.2.3.4 ", "1.2.3.4,", "Authorization: Digest ",
     "Cookie: a=1; ", "a=b; ", "id number 8 ", "0123 ", "_", "Q~", ":AA", "t1.", "AccountKey=a", "né le 1", "rfc AB 1 ",
-    "phone: 1234567 ", "call me at 12 ", "password=[[", 'password={"a":', "secret: [1,",
+    "phone: 1234567 ", "call me at 12 ", "password=[[", 'password={"a":', "secret: [1,", f"token=ghp_{RANDOM} ",
+    f"token={RANDOM} ", "4111 1111 1111 1111, ", "ann@example.org ", "DE89370400440532013000 ", "00:1A:2B:3C:4D:5E ",
 )  # fmt: skip
 MEGABYTE = 1 << 20
 LIMIT = 1.0  # seconds of the processor's time
