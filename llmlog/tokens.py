@@ -69,6 +69,7 @@ def count_tokens(
     An unknown model, or None, is an estimate.
     """
     family = family_of(model, deployments)
+    content = _asked_to_count(content)
     is_whole = True
     if _is_request(content):
         is_whole = not any(content.get(name) for name in _ELSEWHERE) and get(content.get("prompt"), "id") is None
@@ -98,6 +99,14 @@ _INPUTS = ("messages", "contents", "input", "prompt")
 _ELSEWHERE = ("previous_response_id", "conversation")
 """What a request has where the model reads more than is in it; or a `prompt` that is kept by its id."""
 _INSTRUCTIONS = ("system", "instructions", "system_instruction", "systemInstruction")
+
+
+def _asked_to_count(content: Any) -> Any:
+    """The request inside another one, which asks Google's or Bedrock's API to count it."""
+    if not isinstance(content, Mapping):
+        return content
+    held = (content.get("generateContentRequest"), get(content.get("input"), "converse"))
+    return next((each for each in held if isinstance(each, Mapping)), content)
 
 
 def _is_request(content: Any) -> bool:
