@@ -147,7 +147,7 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> PriceTable:
     UsageTypeError or UsageValueError, with the file, the line and the value, for what is no such table.
     """
     if isinstance(source, Mapping):
-        digest = hashlib.sha256(repr(source).encode("utf-8", "surrogatepass"))
+        digest = hashlib.sha256(shown(source, limit=1 << 30).encode("utf-8", "surrogatepass"))
         return _Reader("prices", None, "prices", digest.hexdigest()).table(source)
     if not isinstance(source, (str, os.PathLike)):
         raise UsageTypeError(f"prices is a path, a mapping or None, got {shown(source)}")

@@ -15,6 +15,7 @@ from llmlog import encodings, images
 from llmlog.declarations import as_json, function_in, get, mapping, namespace, schema_of
 from llmlog.encodings import Family, family_of
 from llmlog.exceptions import UsageTypeError, shown
+from llmlog.request_bodies import opened
 
 __all__ = ["TokenCount", "around_calls", "by_size", "count_text", "count_tokens"]
 
@@ -69,14 +70,15 @@ def count_tokens(
     An unknown model, or None, is an estimate.
     """
     family = family_of(model, deployments)
-    is_whole = True
-    if _is_request(content):
-        is_whole = not any(content.get(name) for name in _ELSEWHERE) and get(content.get("prompt"), "id") is None
-        content, tools, response_format = _of_request(content, tools, response_format)
+    request = opened(content)
+    if request is not None:
+        content = request.content
+        tools = request.tools if tools is None else tools
+        response_format = request.response_format if response_format is None else response_format
     if tools is not None and (not isinstance(tools, Sequence) or isinstance(tools, (str, bytes, bytearray))):
         raise UsageTypeError(f"tools must be a list of tool definitions, not {shown(tools)}")
     tally = _Tally(family)
-    tally.exact &= is_whole
+    tally.exact &= request is None or request.is_whole
     if isinstance(content, str):
         tally.text(content)
     elif isinstance(content, (list, tuple)):
@@ -92,45 +94,6 @@ def count_tokens(
         tally.text(schema)
         tally.framing += 2
     return tally.total()
-
-
-_INPUTS = ("messages", "contents", "input", "prompt")
-_ELSEWHERE = ("previous_response_id", "conversation")
-"""What a request has where the model reads more than is in it; or a `prompt` that is kept by its id."""
-_INSTRUCTIONS = ("system", "instructions", "system_instruction", "systemInstruction")
-
-
-def _is_request(content: Any) -> bool:
-    if not isinstance(content, Mapping) or "role" in content or "type" in content:
-        return False
-    return any(name in content for name in (*_INPUTS, *_INSTRUCTIONS))
-
-
-def _of_request(request: Mapping[str, Any], tools: Any, response_format: Any) -> tuple[Any, Any, Any]:
-    """The messages of a whole request, its tools and its format."""
-    named = next((name for name in _INPUTS if name in request), None)
-    content: Any = [] if named is None else request[named]
-    is_instructed = any(request.get(name) for name in _INSTRUCTIONS)
-    if named == "prompt" and not is_instructed and isinstance(content, (str, list, tuple)):  # a text, and no chat
-        return content, tools, response_format
-    messages = list(content) if isinstance(content, (list, tuple)) else [{"role": "user", "content": content}]
-    for name in _INSTRUCTIONS:
-        if instructions := request.get(name):
-            held = get(instructions, "parts")
-            messages.insert(0, {"role": "system", "content": instructions if held is None else held})
-    if tools is None:
-        tools = request.get("tools") or request.get("functions") or get(request.get("toolConfig"), "tools")
-    if response_format is None:
-        held = [request.get(name) for name in ("response_format", "output_format")]
-        held += [get(request.get(name), "format") for name in ("text", "output_config")]  # OpenAI's, Anthropic's
-        config = request.get("generationConfig")  # Google's
-        held += [
-            {"type": "json_schema", "schema": schema}
-            for name in ("responseSchema", "responseJsonSchema")
-            if (schema := get(config, name)) is not None
-        ]
-        response_format = next(filter(None, held), None)
-    return messages, tools if isinstance(tools, (list, tuple)) else None, response_format
 
 
 def count_text(

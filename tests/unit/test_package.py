@@ -16,8 +16,9 @@ ROOT = pathlib.Path(llmlog.__file__).parent
 # A module imports only what stands above it, or an earlier sibling of its own folder.
 LAYERS = [
     "_version", "exceptions", "faults", "locks", "settings", "semconv", "usage", "plain", "request_state", "context",
-    "scopes", "propagation", "images", "encodings", "declarations", "tokens", "rates", "source_lines",
-    "price_tables", "costs", "answers", "growing", "providers.base", "providers.openai", "providers.responses",
+    "scopes", "propagation", "images", "encodings", "declarations", "request_bodies", "tokens", "rates",
+    "source_lines", "price_tables", "costs", "answers", "growing", "providers.base", "providers.openai",
+    "providers.responses",
     "providers.completions", "providers.embeddings", "providers.transcription", "providers.anthropic",
     "providers.google", "providers.google_embeddings", "providers.interactions", "providers.cohere",
     "providers.cohere_v1", "providers.cohere_embeddings", "providers.mistral", "providers.ollama",

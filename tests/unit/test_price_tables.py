@@ -346,6 +346,11 @@ class TestWrong:
 
         assert amount(load({"models": {"mine": {"input": Float(0.1), "output": 0}}}), "mine") == Decimal("0.1")
 
+    def test_number_that_cannot_be_written_is_told(self) -> None:
+        """Python refuses to write an integer of more than some thousand digits."""
+        with pytest.raises(UsageValueError, match="from 0 to 1000000000"):
+            load({"models": {"mine": {"input": 10**5000}}})
+
     def test_mapping_has_no_lines(self) -> None:
         """What was not read from a file is told by its path alone."""
         with pytest.raises(UsageTypeError) as error:

@@ -454,6 +454,8 @@ class TestRequests:
             {"instructions": "Be brief", "input": HELLO, "tools": [TOOL]},
             {"instructions": "Be brief", "input": "Hello there", "tools": [TOOL]},
             {"systemInstruction": {"parts": [{"text": "Be brief"}]}, "contents": "Hello there", "tools": [TOOL]},
+            {"generateContentRequest": {"systemInstruction": "Be brief", "contents": HELLO, "tools": [TOOL]}},
+            {"input": {"converse": {"system": [{"text": "Be brief"}], "messages": HELLO, "tools": [TOOL]}}},
         ],
     )
     def test_are_counted_as_a_whole(self, request_: dict[str, Any]) -> None:
