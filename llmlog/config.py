@@ -16,7 +16,13 @@ from llmlog.semconv import SCHEMAS
 
 __all__ = ["configure", "dict_config"]
 
-_UNSET: Any = object()
+
+class _Unset:
+    def __repr__(self) -> str:  # what help() shows
+        return "<unchanged>"
+
+
+_UNSET: Any = _Unset()
 
 
 def configure(

@@ -9,9 +9,10 @@ import re
 import sys
 import threading
 import traceback
+import weakref
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmlog import context
 from llmlog.config import configure
@@ -104,6 +105,7 @@ class RedactFilter(logging.Filter):
         if analyser is not None:
             self._analyser = presidio() if analyser == "presidio" else resolved("analyser", analyser)
         self._thorough: tuple[Redactor, Redactor] | None = None
+        self._last: _Done | None = None
 
     def filter(  # type: ignore[override, unused-ignore] # 3.11 knows no other records
         self, record: logging.LogRecord
@@ -119,7 +121,13 @@ class RedactFilter(logging.Filter):
             mark = redactor.mark
             if _MARK in attributes and attributes[_MARK] == _marked(mark, attributes):
                 return True
-            changes, gone = _redacted(record, redactor)
+            done = self._last
+            if done is not None and done.record() is record and done.values == _values(mark, attributes):
+                changes, gone = done.changes, done.gone
+            else:
+                changes, gone = _redacted(record, redactor)
+                if self._copies and (changes or gone):
+                    self._last = _Done(weakref.ref(record), _values(mark, attributes), changes, gone)
         except Exception as error:
             changes, gone = _withheld(attributes, error)
         target = _copy(record) if self._copies and (changes or gone) else record
@@ -140,6 +148,20 @@ class RedactFilter(logging.Filter):
         if self._thorough is None or self._thorough[0] is not redactor:
             self._thorough = redactor, redactor.beside({"analyser": self._analyser})
         return self._thorough[1]
+
+
+class _Done(NamedTuple):
+    """What came of a record, for the next handler: it gets the record as it was, not the copy of the one before."""
+
+    record: weakref.ref[logging.LogRecord]
+    values: tuple[str, object]
+    changes: dict[str, Any]
+    gone: list[Any]
+
+
+def _values(mark: str, attributes: Mapping[str, Any]) -> tuple[str, object]:
+    """What a record had; the message, too, as the formatter of a handler in between may have left it there."""
+    return _marked(mark, attributes), attributes.get("message")
 
 
 def _marked(mark: str, attributes: Mapping[str, Any]) -> str:

@@ -60,6 +60,7 @@ class Shipper:
         self._batches = Batches(spool, records=batch_records, nbytes=batch_bytes, seconds=batch_seconds)
         self._clock = clock
         self._outage = Outage(chance)
+        self._said = ""  # what was raised when it last took nothing
         self._reports = DeliveryReports(spool, backend)
         self._mendings: Counter[str] = Counter()
         self._turn = threading.Lock()
@@ -193,18 +194,21 @@ class Shipper:
     # Outages
 
     def _failed(self, now: float, pause: float | None = None, *, denied: bool = False) -> None:
+        if error := sys.exception():
+            self._said = f"{type(error).__name__}: {error}"
         if self._outage.failed(now, pause, denied=denied):
-            self.tell_outage(sys.exception())
+            self.tell_outage()
         with self._changed:
             self._changed.notify_all()
 
-    def tell_outage(self, error: BaseException | None = None) -> None:
-        """Say on stderr, once, that the backend takes nothing, and where the records are till it does."""
+    def tell_outage(self) -> None:
+        """Say on stderr, once, that the backend takes nothing, why, and where the records are till it does."""
         backend = f"{self._backend.name} at {self._backend.destination}"
-        reason = "" if error is None else f" ({type(error).__name__}: {error})"
+        reason = self._said and f" ({self._said})"
         notice(f"no answer of {backend}", f"{backend} takes no records{reason}; they are kept in {self._spool.folder}")
 
     def _recovered(self, now: float) -> None:
+        self._said = ""
         outage_ms = self._outage.over(now)
         if outage_ms is not None:
             self._reports.outage_over(now, outage_ms)

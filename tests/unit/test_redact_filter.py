@@ -372,6 +372,34 @@ def test_once_is_enough(kind: type[RedactFilter], monkeypatch: pytest.MonkeyPatc
     assert passed(other, record("4111111111111111", a=MAIL)).msg == "<CARD>"
 
 
+def test_once_for_all_handlers(kind: type[RedactFilter]) -> None:
+    """Each handler hands the filter the record as it was made; what was found in it is not looked for again."""
+    found: list[str] = []
+    redact = kind(replace={"email": lambda value: found.append(value) or "<E>"})
+    given = record("to %s", MAIL, mail=MAIL)
+    for _ in range(3):
+        got = passed(redact, given)
+        assert (got.getMessage(), got.mail) == ("to <E>", "<E>")  # type: ignore[attr-defined]
+    assert len(found) == 2
+    other = record("to %s", "bob@example.org")
+    assert passed(redact, other).getMessage() == "to <E>"
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    # `message` is what a formatter leaves: where records are edited, that is redacted already
+    [(Copying, "mail"), (Copying, "more"), (Copying, "message"), (Editing, "mail"), (Editing, "more")],
+)
+def test_what_comes_between_two_handlers(kind: type[RedactFilter], name: str) -> None:
+    """What a handler in between has put on the record is redacted for the next one."""
+    redact = kind()
+    given = record("to %s", MAIL, mail="none")
+    passed(redact, given)
+    setattr(given, name, f"to {MAIL}")
+    assert MAIL not in repr(vars(passed(redact, given)))
+
+
 def test_ids_and_figures_survive(kind: type[RedactFilter]) -> None:
     """What llmlog itself writes is never taken for personal data."""
     fields: dict[str, Any] = {

@@ -174,6 +174,17 @@ def test_an_outage_that_lasts_is_told(line: Line, capfd: pytest.CaptureFixture[s
     assert f"kept in {line.folder}" in told[7]
 
 
+def test_an_outage_at_the_end_is_told_with_its_reason(line: Line, capfd: pytest.CaptureFixture[str]) -> None:
+    """A process that ends before the minute is over says what a longer one would have said."""
+    line.backend.destination = "out-here-at-the-end"
+    line.backend.answers.append(ConnectionRefusedError("nobody listens"))
+    line.log()
+    assert line.run()
+    assert capfd.readouterr().err == ""
+    line.shipper.tell_outage()
+    assert "takes no records (ConnectionRefusedError: nobody listens); they are kept" in capfd.readouterr().err
+
+
 def test_the_jitter_is_full(line: Line) -> None:
     """Chance has all of the pause."""
     line.backend.answers.extend([OSError()] * 2)
