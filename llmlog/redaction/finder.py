@@ -17,6 +17,7 @@ from llmlog.redaction.signs import Gate
 __all__ = ["Finder"]
 
 _JUDGED = 4096
+_FEW = 32  # so many places are searched faster than looked up, and more are not searched: that would be quadratic
 
 
 class Finder:
@@ -72,7 +73,7 @@ class Finder:
         for find in steps:
             found += find(text)
         if stems:
-            found += pairs(text, stems, self._judge, frozenset(found))
+            found += pairs(text, stems, self._judge, found if len(found) < _FEW else ())
         if numbers:
             self._find_in_runs(text, found)
         return found
