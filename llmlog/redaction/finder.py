@@ -19,6 +19,7 @@ __all__ = ["Finder"]
 
 _JUDGED = 4096
 _READINGS = 3  # how often what an escape says is read as an escape again
+_FEW = 32  # so many places are searched faster than looked up, and more are not searched: that would be quadratic
 
 
 class Finder:
@@ -80,7 +81,7 @@ class Finder:
         for find in steps:
             found += find(text)
         if stems:
-            found += pairs(text, stems, self._judge, frozenset(found))
+            found += pairs(text, stems, self._judge, found if len(found) < _FEW else ())
         if numbers:
             self._find_in_runs(text, found)
         return found

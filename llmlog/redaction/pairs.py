@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 from typing import Literal
 
@@ -133,7 +133,7 @@ Judge = Callable[[str], tuple[Verdict, str]]
 """Says of a name, in small letters, which of its values go, and of what kind they are."""
 
 
-def pairs(text: str, stems: Iterable[str], judge: Judge, known: Set[Place] = frozenset()) -> list[Place]:
+def pairs(text: str, stems: Iterable[str], judge: Judge, known: Collection[Place] = ()) -> list[Place]:
     """The values of `name=value` and its like, where one of `stems` is in the name and `judge` takes it.
 
     `known`: what was found already; a value among it is not looked at again.
@@ -161,7 +161,9 @@ def pairs(text: str, stems: Iterable[str], judge: Judge, known: Set[Place] = fro
     return made
 
 
-def _plain_value(text: str, lower: str, at: int, found: re.Match[str], judge: Judge, known: Set[Place]) -> Place | None:
+def _plain_value(
+    text: str, lower: str, at: int, found: re.Match[str], judge: Judge, known: Collection[Place]
+) -> Place | None:
     """The value of `name=value` whose name's stem stands at `at`, if it goes."""
     begins = _beginning(lower, at) if lower[at - 1 : at] in _IN_NAMES else at
     name = lower[begins : found.end(1)]
@@ -176,7 +178,9 @@ def _plain_value(text: str, lower: str, at: int, found: re.Match[str], judge: Ju
     return _taken(start, text[start:end].rstrip(_TRAILING), verdict, kind, known)
 
 
-def _value(text: str, lower: str, at: int, found: re.Match[str], judge: Judge, known: Set[Place]) -> Place | None:
+def _value(
+    text: str, lower: str, at: int, found: re.Match[str], judge: Judge, known: Collection[Place]
+) -> Place | None:
     """The same for every other spelling of a name and its value."""
     quote, blank, tag, signed, said = found.group("quote", "blank", "tag", "signed", "said")
     begins, start = _beginning(lower, at), found.end()
@@ -239,7 +243,7 @@ def _reached(pattern: re.Pattern[str], text: str, start: int, goes: Callable[[st
     return end
 
 
-def _taken(start: int, value: str, verdict: Verdict, kind: str, known: Set[Place]) -> Place | None:
+def _taken(start: int, value: str, verdict: Verdict, kind: str, known: Collection[Place]) -> Place | None:
     """The place of a value, unless it is known, a placeholder, or looks too plain for what its name may hold."""
     if not value:
         return None
