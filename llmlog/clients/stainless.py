@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import copy
 import functools
+import sys
+import threading
 import weakref
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -58,17 +60,67 @@ def install(client: Any, provider: str, endpoints: tuple[Endpoint, ...], options
     is_async = hasattr(type(client), "__aenter__")
     gate = _Gate(provider, endpoints, options, is_async)
     undo.put(client, "request", around(client.request, is_async=is_async, begin=gate.begin, answered=gate.answered))
+    later: dict[str, list[tuple[str, Endpoint]]] = {}
     for endpoint in endpoints:
         for path in endpoint.resources:
-            resource = _resource(client, path, undo)
-            for name in ("create", "parse", "stream"):
-                if hasattr(resource, name):
-                    method = getattr(resource, name)
-                    undo.put(resource, name, _method(method, gate, endpoint, is_async and name != "stream"))
+            name = path.partition(".")[0]
+            if name in later or _is_to_come(client, name):
+                later.setdefault(name, []).append((path, endpoint))
+            else:
+                _watch(client, path, gate, endpoint, undo)
+    for name, paths in later.items():
+        undo.put(client, name, _Later(client, name, functools.partial(_watch_all, client, paths, gate, undo)))
     if callable(pause := getattr(client, "_sleep_for_retry", None)):
         undo.put(client, "_sleep_for_retry", _counting(pause))
     for name in ("copy", "with_options"):
         undo.put(client, name, _copying(getattr(client, name), options))
+
+
+def _watch(client: Any, path: str, gate: _Gate, endpoint: Endpoint, undo: Undo) -> None:
+    """Watch the methods of the resource at a dotted path."""
+    resource = _resource(client, path, undo)
+    for name in ("create", "parse", "stream"):
+        if hasattr(resource, name):
+            method = getattr(resource, name)
+            undo.put(resource, name, _method(method, gate, endpoint, gate.is_async and name != "stream"))
+
+
+def _watch_all(client: Any, paths: list[tuple[str, Endpoint]], gate: _Gate, undo: Undo) -> None:
+    for path, endpoint in paths:
+        _watch(client, path, gate, endpoint, undo)
+
+
+def _is_to_come(client: Any, name: str) -> bool:
+    """Whether the SDK imports this resource when it is first used: openai's `beta` takes longer than all others."""
+    sdk = next((kind.__module__.partition(".")[0] for kind in type(client).__mro__ if name in vars(kind)), "")
+    return name == "beta" and name not in vars(client) and bool(sdk) and f"{sdk}.resources.beta" not in sys.modules
+
+
+class _Later:
+    """Stands for a resource, and passes for it, until something of it is used: then the SDK makes it."""
+
+    def __init__(self, client: Any, name: str, watch_it: Callable[[], None]) -> None:
+        self._client = client
+        self._name = name
+        self._watch_it = watch_it
+        self._lock = threading.RLock()
+
+    def _made(self) -> Any:
+        with self._lock:
+            own = vars(self._client)
+            if own.get(self._name) is self:  # else it was made, or `unwrap()` has taken this away
+                del own[self._name]
+                self._watch_it()
+            return getattr(self._client, self._name)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("_client", "_lock"):  # while it is made, or copied
+            raise AttributeError(name)
+        return getattr(self._made(), name)
+
+    @property  # type: ignore[misc]  # `object` says that it can be set
+    def __class__(self) -> type:
+        return type(self._made())
 
 
 def _resource(client: Any, path: str, undo: Undo) -> Any:

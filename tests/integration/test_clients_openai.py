@@ -6,6 +6,8 @@ import asyncio
 import io
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -316,6 +318,48 @@ def test_no_answer(url: str, calls: Records, path: str, is_async: bool) -> None:
     late, missing = calls.all()
     assert (late["outcome"], missing["outcome"]) == ("error", "error")
     assert missing["error_type"] == "openai.APIConnectionError"
+
+
+LATER = """
+import sys, openai, llmlog
+from llmlog.testing import capture, serve
+
+with serve() as server, capture() as calls:
+    client = openai.OpenAI(base_url=server.openai_url, api_key="k", max_retries=0)
+    llmlog.wrap(client)
+    before = "openai.resources.beta" in sys.modules
+    beta, asked = client.beta, {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
+    assert isinstance(beta, openai.resources.beta.Beta)
+    assert beta.chat.completions is client.beta.chat.completions
+    client.beta.chat.completions.create(**asked)
+    try:
+        beta.chat.completions.create(model="gpt-4o-mini")
+    except TypeError:
+        pass
+    client.with_options(timeout=9).beta.chat.completions.create(**asked)
+    assert [one["outcome"] for one in calls.all()] == ["completed", "error", "completed"], calls.all()
+    llmlog.unwrap(client)
+    client.beta.chat.completions.create(**asked)
+    kept = llmlog.wrap(openai.OpenAI(base_url=server.openai_url, api_key="k", max_retries=0))
+    again = kept.beta
+    llmlog.unwrap(kept)
+    again.chat.completions.create(**asked)
+    assert len(calls.all()) == 3
+    print(before)
+"""
+
+
+def test_what_the_sdk_imports_later_is_watched_later() -> None:
+    """wrap() does not import openai's beta resources where the SDK waits with that; once used they are watched."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-c", LATER],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{int(openai.__version__.partition('.')[0]) < 3}\n"
 
 
 @pytest.mark.parametrize("is_async", [False, True])
