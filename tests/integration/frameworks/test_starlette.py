@@ -131,7 +131,7 @@ def test_around_everything(tmp_path: Path) -> None:
         assert response.headers.get_list("x-request-id") == ["e-1"]
         assert (response.status_code, response.json()) == (500, {"context": "e-1", "state": "e-1"})
         assert server.one("http.request", "e-1")["http_status"] == 500
-        traced = wait_for(lambda: [one for one in server.lines() if one["logger"] == "uvicorn.error"], "a traceback")
+        traced = wait_for(lambda: [one for one in server.lines() if "error_stack_trace" in one], "a traceback")
         assert [one["request_id"] for one in traced] == ["e-1"]
 
 
