@@ -224,6 +224,14 @@ def open_calls() -> list[Life]:
     return [one for ref in list(_open.values()) if (one := ref()) is not None]
 
 
+def end_under(request: RequestState, ended_by: str, error: BaseException | None = None) -> None:
+    """End the calls that were made under this request, and are open."""
+    for one in open_calls():
+        around = one.context.request
+        if around is not None and request in around.around():
+            one.end(ended_by, error)
+
+
 def flush(timeout: float = 10.0) -> bool:
     """Have everything accepted so far written: True, or False where that took longer than `timeout` seconds.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from llmlog.context import Context, bind, current, enter
 from llmlog.faults import fault
-from llmlog.lifecycle import flush
+from llmlog.lifecycle import end_under, flush
 from llmlog.middleware.edges import CARRIERS, Edge, Options, Request, content_length
 from llmlog.middleware.requests import SEEN, Connection, Exchange, is_open, leave, opened
 from llmlog.middleware.routes import asgi_route, django_route
@@ -136,12 +136,13 @@ def _flushing(send: Any, still_open: set[Exchange]) -> Any:
     """`send`, with everything written before the server is told that the application is down.
 
     Servers may end the process by a signal then, and no exit handler of Python's runs: requests that are still open
-    were cancelled, and their tasks may not get to say so.
+    were cancelled, with their calls, and their tasks may not get to say so.
     """
 
     async def flushing(message: Any) -> None:
         if _type(message) in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
             for exchange in list(still_open):
+                end_under(exchange.state, "cancellation", CancelledError())
                 exchange.end(CancelledError())
             flush(5.0)
         await send(message)

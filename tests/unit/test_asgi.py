@@ -200,6 +200,47 @@ def test_the_end_of_the_application_with_a_request_still_open(calls: Records) ->
     assert record_of(calls)["outcome"] == "cancelled"
 
 
+def test_the_end_of_the_application_with_a_stream_still_open(calls: Records) -> None:
+    """The calls of such a request are cancelled with it; those of no request go on."""
+
+    async def chunks() -> Any:
+        yield chunk("Hello")
+        await asyncio.Event().wait()
+
+    async def read(about: str) -> None:
+        async for _ in llmlog.stream(chunks(), feature=about):
+            pass
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        with llmlog.request(about="a part of it"):
+            await read("in a request")
+
+    async def server() -> None:
+        async def send(message: Any) -> None:
+            """Told that the application is down."""
+
+        middleware = ASGIMiddleware(app)
+        elsewhere = asyncio.create_task(read("elsewhere"))
+        task = asyncio.create_task(middleware(dict(SCOPE), never, send))  # type: ignore[arg-type]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        await middleware({"type": "lifespan"}, never, send)
+        assert [(one["feature"], one["ended_by"], one["response_length"]) for one in calls.all()] == [
+            ("in a request", "cancellation", 5)
+        ]
+        assert record_of(calls)["request_calls"] == 1
+        for one in (task, elsewhere):
+            one.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await one
+
+    asyncio.run(server())
+    assert [one["feature"] for one in calls.all()] == ["in a request", "elsewhere"]
+
+
 def test_other_protocols_pass() -> None:
     """What is neither HTTP nor a websocket is none of its business."""
     seen = []
