@@ -73,7 +73,8 @@ def test_an_object_is_what_the_redactor_makes_of_it(value: dict[str, Any], is_as
         # Beside what goes, the redactor changes what orjson does not write: the line keeps long numbers and NaN.
         assert dump(plain(json.loads(clean))) == dump(plain(redactor.value(read)))
         assert MAIL not in clean.decode()
-    assert redacted(clean, redactor) == clean
+    if redactor is REDACTOR:  # what is dropped may leave a name and a value behind, which looked like no pair before
+        assert redacted(clean, redactor) == clean
 
 
 @given(st.lists(texts.filter(lambda text: "-----" not in text), max_size=5))
