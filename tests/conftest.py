@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib
 import importlib.util
@@ -19,6 +20,7 @@ import llmlog
 from llmlog import faults, settings
 from llmlog.testing import Captured as Records
 from llmlog.testing import FakeClock as Clock
+from llmlog.testing import ScriptedServer, serve
 
 hypothesis.settings.register_profile("llmlog", deadline=None)  # the machines are shared: no test is timed
 hypothesis.settings.load_profile("llmlog")
@@ -96,6 +98,20 @@ def faults_expected() -> Iterator[dict[str, int]]:
 def clock(llm_clock: Clock) -> Clock:
     """llmlog's clock, in the test's hands."""
     return llm_clock
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ScriptedServer]:
+    """A server, told by each test what to play."""
+    with serve() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    """One event loop for all tests of a module: SDKs keep their clients and connections in it."""
+    with asyncio.Runner() as made:
+        yield made
 
 
 def chunk(text: str | None = None, *, finish: str | None = None, index: int = 0, **delta: Any) -> dict[str, Any]:

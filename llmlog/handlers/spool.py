@@ -276,11 +276,11 @@ class Spool:
         """Whether this process appends to it."""
         return segment is self._active
 
-    def finish(self, segment: Segment) -> bool:
-        """Remove the current segment, all of which is settled; False where this process still appends to it."""
+    def finish(self, segment: Segment) -> None:
+        """Remove the current segment, if all of it is settled and this process does not append to it any more."""
         with self._lock:
             if segment is self._active or segment.position < segment.size:
-                return False
+                return
             self._current = None
         try:
             segment.unlink()
@@ -294,7 +294,6 @@ class Spool:
             self._freed, self.is_pressed = True, False
             self._room.notify_all()
         segment.close()
-        return True
 
     def release(self) -> None:
         """Let go of the current segment, settled or not."""

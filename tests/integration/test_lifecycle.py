@@ -33,7 +33,7 @@ import pytest
 
 import llmlog
 from llmlog import figures, journal, lifecycle
-from llmlog.testing import Captured, Script, ScriptedServer, serve
+from llmlog.testing import Captured, Script, ScriptedServer
 from llmlog.testing.scripts import INPUT_TOKENS
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model '.*' is deprecated:DeprecationWarning")  # of anthropic's
@@ -867,20 +867,6 @@ def cells(rows: list[Row]) -> list[Any]:
         for driver, functions in DRIVERS.items()
         if hasattr(functions, consumer)
     ]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ScriptedServer]:
-    """A server, told by each test what to play."""
-    with serve() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def runner() -> Iterator[asyncio.Runner]:
-    """One event loop for all."""
-    with asyncio.Runner() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

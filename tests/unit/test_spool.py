@@ -124,7 +124,8 @@ def test_dropping_the_newest(made: Callable[..., Spool]) -> None:
     segment = spool.pick(look=True)
     assert segment is not None
     segment.position = segment.size
-    assert spool.finish(segment)
+    spool.finish(segment)
+    assert not os.path.exists(segment.path)
     assert spool.append(line(-1), NOW)
     assert waiting(spool)[-1] == -1
 

@@ -12,7 +12,7 @@ import pytest
 from conftest import framework
 
 import llmlog
-from llmlog.testing import ABSENT, Captured, Script, ScriptedServer, ToolCall, assert_one_summary, serve
+from llmlog.testing import ABSENT, Captured, Script, ScriptedServer, ToolCall, assert_one_summary
 
 core = framework("langchain_core")
 chat_openai: Any = framework("langchain_openai").ChatOpenAI
@@ -24,20 +24,6 @@ WHOLE = Script(["Hello", " world"])
 CUT = Script(["Hello", " world"], "cut")
 HANGS = Script(["Hello", " world"], "hang")
 QUESTION = "Where is my parcel?"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ScriptedServer]:
-    """A server, told by each test what to play."""
-    with serve() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def runner() -> Iterator[asyncio.Runner]:
-    """One event loop for all: LangChain's integrations keep their clients."""
-    with asyncio.Runner() as made:
-        yield made
 
 
 def handler(**options: Any) -> Any:

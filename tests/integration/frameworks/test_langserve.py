@@ -79,13 +79,6 @@ def url(model_server: ScriptedServer) -> Iterator[str]:
         yield f"{root}/shop"
 
 
-@pytest.fixture(scope="module")
-def runner() -> Iterator[asyncio.Runner]:
-    """One event loop for all: a RemoteRunnable keeps its connections."""
-    with asyncio.Runner() as made:
-        yield made
-
-
 @contextmanager
 def calling(url: str, request_id: str, runner: asyncio.Runner) -> Iterator[Any]:
     """The chain, as its callers have it; its connections are closed in the loop that they belong to."""

@@ -27,7 +27,7 @@ import httpx
 import pytest
 
 import llmlog
-from llmlog.testing import ABSENT, Captured, Script, ScriptedServer, assert_one_summary, serve
+from llmlog.testing import ABSENT, Captured, Script, ScriptedServer, assert_one_summary
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # its own table of prices, and no look at the network
 try:
@@ -56,18 +56,10 @@ USAGE = {"stream_options": {"include_usage": True}}
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[ScriptedServer]:
-    """A server, told by each test what to play."""
-    with serve() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def runner() -> Iterator[asyncio.Runner]:
-    """One event loop for all: LiteLLM keeps its clients."""
-    with asyncio.Runner() as made:
-        yield made
-        made.run(litellm.close_litellm_async_clients())
+def runner(runner: asyncio.Runner) -> Iterator[asyncio.Runner]:
+    """The event loop, in which LiteLLM keeps its clients."""
+    yield runner
+    runner.run(litellm.close_litellm_async_clients())
 
 
 @pytest.fixture(autouse=True)
